@@ -1,0 +1,323 @@
+"""The things the node talks about, free of DICOM, torch and files.
+
+Arrays are `(row, column)`; boxes are half-open; `frame_number` counts from 1 as
+DICOM does. Every array that enters a domain object is made read-only, so that a
+result cannot be changed after it was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Status(StrEnum):
+    """What became of an image or frame, as written in `report.csv`."""
+
+    ANALYSED = "analysed"
+    NOT_ANALYSED = "not_analysed"
+    FAILED = "failed"
+
+
+class NotAnalysed(StrEnum):
+    """Why an image was refused; the wording shown to readers is in the templates."""
+
+    NOT_ULTRASOUND = "not_ultrasound"
+    NO_PIXEL_DATA = "no_pixel_data"
+    UNDECODABLE = "undecodable"
+    VIDEO = "video"
+    COLOUR_DOPPLER = "colour_doppler"
+    SPECTRAL_DOPPLER = "spectral_doppler"
+    M_MODE = "m_mode"
+    ELASTOGRAPHY = "elastography"
+    NOT_TWO_DIMENSIONAL = "not_two_dimensional"
+    NO_TISSUE_REGION = "no_tissue_region"
+    OTHER_BODY_PART = "other_body_part"
+    CLEANING_FAILED = "cleaning_failed"
+
+
+class LesionClass(StrEnum):
+    """The three classes of BUSI (Al-Dhabyani et al. 2020)."""
+
+    NORMAL = "normal"
+    BENIGN = "benign"
+    MALIGNANT = "malignant"
+
+
+class LengthUnit(StrEnum):
+    """Unit of a measurement: millimetres where the image is calibrated, else pixels."""
+
+    MILLIMETRE = "mm"
+    PIXEL = "px"
+
+
+def _freeze(*arrays: NDArray[np.generic] | None) -> None:
+    for array in arrays:
+        if array is not None:
+            array.flags.writeable = False
+
+
+@dataclass(frozen=True)
+class PixelSpacing:
+    """Distance between the centres of neighbouring pixels, in millimetres, both > 0."""
+
+    row_mm: float
+    column_mm: float
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open rectangle of pixels: `row_start <= row < row_stop`."""
+
+    row_start: int
+    row_stop: int
+    column_start: int
+    column_stop: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The box as an index for `(row, column)` arrays."""
+        return (
+            slice(self.row_start, self.row_stop),
+            slice(self.column_start, self.column_stop),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.row_stop - self.row_start, self.column_stop - self.column_start
+
+    @property
+    def area(self) -> int:
+        """Number of pixels in the box."""
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """Names one SOP Instance, and the little of it that results must repeat."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    rows: int
+    columns: int
+    number_of_frames: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame, before anything was removed from it.
+
+    `pixels` is uint8, `(rows, columns)` or `(rows, columns, 3)` in RGB order.
+    `tissue` is the B-mode region by Sequence of Ultrasound Regions (PS3.3
+    C.8.5.5), or None where the image names none; `spacing` is that region's
+    calibration, None where there is none.
+    """
+
+    reference: ImageReference
+    frame_number: int
+    pixels: NDArray[np.uint8] = field(compare=False, repr=False)
+    tissue: Box | None = None
+    spacing: PixelSpacing | None = None
+
+    def __post_init__(self) -> None:
+        """Make the pixels read-only."""
+        _freeze(self.pixels)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an image is not analysed; `detail` holds no patient data."""
+
+    reason: NotAnalysed
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class UltrasoundImage:
+    """One received SOP Instance: its frames, or why they are not looked at.
+
+    `frames` may decode on access and then raise `PixelDecodeError`.
+    """
+
+    reference: ImageReference
+    frames: Sequence[Frame] = field(compare=False, repr=False)
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class UltrasoundStudy:
+    """All instances of one study that the node holds, in a repeatable order."""
+
+    study_instance_uid: str
+    images: tuple[UltrasoundImage, ...]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A burnt-in mark that was found. What it says never leaves the cleaning stage."""
+
+    box: Box
+    kind: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class CleanFrame:
+    """A frame that the networks may see.
+
+    `pixels` is uint8 grey `(rows, columns)` at source resolution: annotations
+    inpainted, everything outside `region` zero. `removed` marks the pixels that
+    were inpainted inside `region`.
+    """
+
+    frame_number: int
+    pixels: NDArray[np.uint8] = field(compare=False, repr=False)
+    region: Box
+    spacing: PixelSpacing | None
+    annotations: tuple[Annotation, ...]
+    removed: NDArray[np.bool_] = field(compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        _freeze(self.pixels, self.removed)
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Calibrated probabilities in [0, 1] that sum to 1."""
+
+    normal: float
+    benign: float
+    malignant: float
+
+    @property
+    def likeliest(self) -> LesionClass:
+        """The class of the highest probability; the graver one where they are equal."""
+        ranked = (
+            (self.malignant, LesionClass.MALIGNANT),
+            (self.benign, LesionClass.BENIGN),
+            (self.normal, LesionClass.NORMAL),
+        )
+        return max(ranked, key=lambda pair: pair[0])[1]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A straight line across a lesion; ends are `(row, column)` in source pixels."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    length: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Size of a lesion in one frame.
+
+    `unit` holds for the axes; `area` is in its square. `orientation_deg` is the
+    angle of the long axis to the skin (image rows), 0 parallel, 90 upright.
+    `contour` is the closed outer outline, float `(points, 2)` as `(row, column)`.
+    """
+
+    unit: LengthUnit
+    long_axis: Axis
+    short_axis: Axis
+    area: float
+    orientation_deg: float
+    contour: NDArray[np.float64] = field(compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the contour read-only."""
+        _freeze(self.contour)
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion in one frame.
+
+    `number` counts from 1 within the image; in a cine the same number in
+    several frames is the same lesion. `mask` is bool `(rows, columns)` at
+    source resolution.
+    """
+
+    number: int
+    frame_number: int
+    mask: NDArray[np.bool_] = field(compare=False, repr=False)
+    probabilities: Probabilities
+    measurements: Measurements
+
+    def __post_init__(self) -> None:
+        """Make the mask read-only."""
+        _freeze(self.mask)
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What was found in one frame; `probabilities` speak of the frame as a whole."""
+
+    frame_number: int
+    probabilities: Probabilities
+    lesions: tuple[Lesion, ...]
+    annotations_removed: int
+    seconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found in one image, or why it was not analysed.
+
+    `key_frame` is the cleaned frame that best shows the result, kept for the
+    preview: the one with the most suspicious lesion.
+    """
+
+    reference: ImageReference
+    status: Status
+    refusal: Refusal | None = None
+    frames: tuple[FrameResult, ...] = ()
+    key_frame: CleanFrame | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def lesions(self) -> tuple[Lesion, ...]:
+        """The lesions of all frames, in frame order."""
+        return tuple(lesion for frame in self.frames for lesion in frame.lesions)
+
+    @property
+    def key_result(self) -> FrameResult | None:
+        """The result that belongs to `key_frame`."""
+        if self.key_frame is None:
+            return None
+        number = self.key_frame.frame_number
+        return next((frame for frame in self.frames if frame.frame_number == number), None)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """By what a result was made; printed in SEG and SR, and part of derived UIDs.
+
+    `settings_digest` covers every setting that can change a result.
+    """
+
+    software_version: str
+    model_name: str
+    model_version: str
+    model_sha256: str
+    settings_digest: str
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything the node found in one study."""
+
+    study_instance_uid: str
+    images: tuple[ImageResult, ...]
+    provenance: Provenance
+    seconds: float = field(default=0.0, compare=False)

@@ -1,0 +1,26 @@
+"""Where the shipped models and templates lie.
+
+In an installed wheel they are inside the package; in a checkout they stand at
+its top, where the people who edit them look for them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped(name: str) -> Path:
+    installed = _PACKAGE / "_shipped" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def models_dir() -> Path:
+    """Folder of the models that come with the node."""
+    return _shipped("models")
+
+
+def templates_dir() -> Path:
+    """Folder of the DICOM templates that come with the node."""
+    return _shipped("dicom_templates")

@@ -1,0 +1,291 @@
+"""The one settings tree: what an operator can change, with unit, bounds and reason.
+
+Read once, by the doors, and handed down as the smallest part a room needs.
+Precedence: command line, `CADNODE_*` environment, `node.toml`, default. Unknown
+keys are refused. `deploy/node.example.toml` and the table in
+`docs/settings.md` are generated from this file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cad_node.errors import SettingsError
+
+# PS3.5 table 6.2-1, VR AE: at most 16 characters, no backslash, no control characters.
+AeTitle = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=16,
+        pattern=r"^[\x21-\x5B\x5D-\x7E]([\x20-\x5B\x5D-\x7E]*[\x21-\x5B\x5D-\x7E])?$",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ReceiveSettings(_Section):
+    """The C-STORE door."""
+
+    ae_title: AeTitle = Field("CADNODE", description="AE title that senders must call.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. Anything but loopback needs `calling_ae_titles`."
+    )
+    port: Port = Field(11112, description="TCP port to listen on.")
+    calling_ae_titles: tuple[AeTitle, ...] = Field(
+        (),
+        description="AE titles that may send. Empty: none, but any while listening on loopback.",
+    )
+    maximum_associations: int = Field(
+        20, ge=1, le=500, description="Associations served at once; more are rejected."
+    )
+    maximum_pdu_bytes: int = Field(
+        131072, ge=16384, le=1048576, description="Largest PDU that a sender may use."
+    )
+    maximum_instance_bytes: int = Field(
+        2_000_000_000, ge=1_000_000, description="Largest single instance that is taken."
+    )
+    network_timeout_s: float = Field(30.0, gt=0, le=600, description="A peer silent for so long is cut off.")
+    disk_reserve_bytes: int = Field(
+        2_000_000_000,
+        ge=0,
+        description="Refuse with 0xA700 when less than this would stay free on the spool.",
+    )
+
+
+class CompletionSettings(_Section):
+    """When a study counts as complete."""
+
+    quiet_time_s: float = Field(
+        20.0, ge=0, le=86400, description="No new instance for so long: the study is complete."
+    )
+    forced_end_s: float = Field(
+        600.0, gt=0, le=86400, description="Processed after so long even if instances keep arriving."
+    )
+
+
+class JobsSettings(_Section):
+    """The durable work queue."""
+
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL, as `postgresql://user@host/database`; absent: SQLite in the data folder. "
+        "Keep passwords out of the file: `CADNODE_JOBS__DATABASE_URL` or `PGPASSFILE`.",
+        repr=False,
+    )
+    executor_id: str = Field(
+        "node-1", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Stable name of this machine among several."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Studies analysed at the same time.")
+    retry_first_s: float = Field(
+        10.0, gt=0, description="Wait before the second delivery attempt; then it doubles."
+    )
+    retry_longest_s: float = Field(3600.0, gt=0, description="Longest wait between two attempts.")
+    retry_give_up_s: float = Field(
+        604800.0, gt=0, description="Give up on an unreachable destination after so long."
+    )
+
+
+class PipelineSettings(_Section):
+    """What is done to an image. Every field here is part of the derived result UIDs."""
+
+    model: str = Field(
+        "breast-us", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the folder under models."
+    )
+    inpainting: Literal["navier-stokes", "telea"] = Field(
+        "navier-stokes", description="How found annotations are filled in."
+    )
+    ocr_confidence: float = Field(
+        0.5, ge=0, le=1, description="Text is removed when read with at least this."
+    )
+    smallest_lesion_mm2: float = Field(
+        4.0, ge=0, description="Smaller findings are dropped, where calibrated."
+    )
+    breast_only: bool = Field(
+        False, description="Refuse images whose header names another body part than breast or axilla."
+    )
+
+
+class RuntimeSettings(_Section):
+    """How fast, never what."""
+
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the networks run.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads for the networks; 0: all cores.")
+    models_dir: Path | None = Field(
+        None, description="Folder of your own models, looked into before the shipped ones."
+    )
+    templates_dir: Path | None = Field(
+        None, description="Your own `dicom_templates`, instead of the shipped ones."
+    )
+
+
+class ResultSettings(_Section):
+    """What comes back."""
+
+    sr_class: Literal["comprehensive-3d", "comprehensive", "enhanced"] = Field(
+        "comprehensive-3d",
+        description="SOP Class of the structured report; older PACS take only the latter two.",
+    )
+    seg_series_number: int = Field(
+        9001, ge=1, le=2147483647, description="Series Number of the segmentations."
+    )
+    sr_series_number: int = Field(
+        9002, ge=1, le=2147483647, description="Series Number of the structured reports."
+    )
+
+
+class _Destination(_Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the destination, unique.")
+
+
+class CStoreDestinationSettings(_Destination):
+    """A PACS that takes results by C-STORE."""
+
+    type: Literal["cstore"] = "cstore"
+    host: str = Field(description="Host of the PACS.")
+    port: Port = Field(description="Its port.")
+    ae_title: AeTitle = Field(description="Its AE title.")
+    calling_ae_title: AeTitle = Field("CADNODE", description="AE title that the node gives itself there.")
+    timeout_s: float = Field(30.0, gt=0, le=600, description="Deadline for connecting and for each answer.")
+
+
+class FolderDestinationSettings(_Destination):
+    """A folder with SEG, SR, pictures and one page a study."""
+
+    type: Literal["folder"] = "folder"
+    path: Path = Field(description="Folder that results are written to, one sub-folder a study.")
+
+
+DestinationSettings = Annotated[
+    CStoreDestinationSettings | FolderDestinationSettings, Field(discriminator="type")
+]
+
+
+class NodeSettings(BaseSettings):
+    """All settings of a node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CADNODE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+    )
+
+    data_dir: Path = Field(Path("cad-node-data"), description="Spool, journal, jobs and stored results.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
+    receive: ReceiveSettings = ReceiveSettings()
+    completion: CompletionSettings = CompletionSettings()
+    jobs: JobsSettings = JobsSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    results: ResultSettings = ResultSettings()
+    destinations: tuple[DestinationSettings, ...] = Field(
+        (), description="Where results go. None: a folder `outbox` inside `data_dir`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the file; no dotenv."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=_current_file)
+        return init_settings, env_settings, toml
+
+    @field_validator("destinations")
+    @classmethod
+    def _names_differ(cls, value: tuple[DestinationSettings, ...]) -> tuple[DestinationSettings, ...]:
+        names = [destination.name for destination in value]
+        if len(names) != len(set(names)):
+            raise ValueError("two destinations have the same name")
+        return value
+
+    @model_validator(mode="after")
+    def _nobody_unnamed_from_outside(self) -> NodeSettings:
+        if not is_loopback(self.receive.host) and not self.receive.calling_ae_titles:
+            raise ValueError(
+                "receive.host is reachable from the network, but receive.calling_ae_titles names nobody; "
+                "list the AE titles that may send"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folder_by_default(self) -> NodeSettings:
+        if not self.destinations:
+            outbox = FolderDestinationSettings(name="outbox", path=self.data_dir / "outbox")
+            object.__setattr__(self, "destinations", (outbox,))
+        return self
+
+
+# The file of the load in progress: pydantic-settings asks for sources by class, not by call.
+_current_file: Path | None = None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> NodeSettings:
+    """Read the settings from options, environment and file.
+
+    Parameters
+    ----------
+    config
+        A `node.toml`; None: defaults and environment only.
+    overrides
+        Nested values that win over everything else, as the command line gives them.
+
+    Raises
+    ------
+    SettingsError
+        The file is absent or not TOML, a key is unknown or a value out of bounds.
+    """
+    global _current_file  # noqa: PLW0603  see its comment
+    if config is not None and not config.is_file():
+        raise SettingsError(
+            f"Settings file {config} does not exist.", "Give --config the path of a node.toml."
+        )
+    _current_file = config
+    try:
+        return NodeSettings(**dict(overrides or {}))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config} is not valid TOML: {error}.", "Mend the line it names.") from error
+    except ValidationError as error:
+        # Values are left out on purpose: one of them may be a password.
+        lines = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        where = str(config) if config else "The settings"
+        raise SettingsError(f"{where}: {lines}.", "See docs/settings.md for every key.") from error
+    finally:
+        _current_file = None
