@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -321,3 +323,41 @@ class StudyResult:
     images: tuple[ImageResult, ...]
     provenance: Provenance
     seconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class ReceivedInstance:
+    """One instance as a sender delivered it, checked but not yet stored.
+
+    The UIDs are valid by PS3.5 section 9.1 and so safe as names of files.
+    `part10` is the whole file: preamble, File Meta Information, and the data
+    set's bytes exactly as they came.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    part10: bytes = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class StoredInstance:
+    """One instance that lies in the inbox, safe from a power cut.
+
+    `path` is relative to the inbox's folder; `sha256` is that of the whole file.
+    `received_at` is in UTC.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    path: PurePosixPath
+    sha256: str
+    size_bytes: int
+    calling_ae_title: str
+    received_at: datetime
