@@ -127,6 +127,9 @@ class RuntimeSettings(_Section):
 
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the networks run.")
     threads: int = Field(0, ge=0, le=256, description="CPU threads for the networks; 0: all cores.")
+    study_deadline_s: float = Field(
+        3600.0, gt=0, description="A study that takes longer is ended and marked as failed."
+    )
     models_dir: Path | None = Field(
         None, description="Folder of your own models, looked into before the shipped ones."
     )

@@ -1,0 +1,201 @@
+"""A run over archived studies: every study once, resumable, one report at the end.
+
+The output folder is the state: a study whose `result.json` was made from the
+same files by the same model and settings is not processed again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cad_node.deliver import Destination
+from cad_node.domain import Status
+from cad_node.errors import CadNodeError, DeliveryError
+from cad_node.process import RESULT_FILE, StudySummary, StudyTask, read_summary
+
+logger = logging.getLogger(__name__)
+
+REPORT_FILE = "report.csv"
+REPORT_COLUMNS = (
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "frame",
+    "status",
+    "reason",
+    "class",
+    "p_normal",
+    "p_benign",
+    "p_malignant",
+    "lesions",
+    "long_axis_mm",
+    "short_axis_mm",
+    "area_mm2",
+    "annotations_removed",
+    "seg",
+    "sr",
+    "preview",
+    "seconds",
+)
+_PATH_COLUMNS = ("seg", "sr", "preview")
+_INPUT_FILE = "input.sha256"
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What became of one study; `error` holds no patient data."""
+
+    study_instance_uid: str
+    images: int
+    done_before: bool = False
+    error: CadNodeError | None = None
+    failed_rows: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run as a whole must say that something failed."""
+        return self.error is not None or self.failed_rows > 0
+
+
+class ArchiveRun:
+    """Processes studies into `output`, a few at a time.
+
+    Parameters
+    ----------
+    process
+        Makes the results of one task; called from several threads.
+    output
+        One sub-folder a study, named by its Study Instance UID.
+    made_by
+        Digest of model, settings and software: a result made by others is remade.
+    destinations
+        Where each study's results are sent, too.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[StudyTask], StudySummary],
+        output: Path,
+        made_by: str,
+        destinations: Mapping[str, Destination],
+    ) -> None:
+        self._process = process
+        self._output = output
+        self._made_by = made_by
+        self._destinations = destinations
+
+    def run(self, studies: Mapping[str, Sequence[Path]], workers: int) -> Iterator[StudyOutcome]:
+        """Yield the outcome of each study as it ends; stop early by closing the iterator."""
+        todo = iter(studies.items())
+        pending: set[Future[StudyOutcome]] = set()
+        with ThreadPoolExecutor(workers, thread_name_prefix="study") as threads:
+            try:
+                while True:
+                    # One more than can run: a worker never waits, an interrupt never waits long.
+                    while len(pending) <= workers and (item := next(todo, None)) is not None:
+                        pending.add(threads.submit(self._one, *item))
+                    if not pending:
+                        return
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _one(self, study_instance_uid: str, files: Sequence[Path]) -> StudyOutcome:
+        folder = self._output / study_instance_uid
+        key = self._input_key(files)
+        try:
+            before = _is_done(folder, key)
+            if not before:
+                self._make(study_instance_uid, files, folder, key)
+            self._send(folder)
+        except CadNodeError as error:
+            logger.error("study %s: %s", study_instance_uid, error)
+            return StudyOutcome(study_instance_uid, len(files), error=error)
+        failed = sum(row["status"] == Status.FAILED for row in read_summary(folder)["rows"])
+        return StudyOutcome(study_instance_uid, len(files), done_before=before, failed_rows=failed)
+
+    def _make(self, study_instance_uid: str, files: Sequence[Path], folder: Path, key: str) -> None:
+        unfinished = self._output / f".{study_instance_uid}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        earlier = tuple(sorted(folder.glob("*.dcm"))) if folder.is_dir() else ()
+        self._process(StudyTask(tuple(files), unfinished, datetime.now(UTC), earlier))
+        (unfinished / _INPUT_FILE).write_text(key, encoding="ascii")
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+
+    def _send(self, folder: Path) -> None:
+        """Send what this destination has not got; a later run goes on where this one failed."""
+        for name, destination in self._destinations.items():
+            record = folder / f"sent-{name}.json"
+            sent: list[str] = json.loads(record.read_text()) if record.exists() else []
+
+            def on_sent(uid: str, sent: list[str] = sent, record: Path = record) -> None:
+                sent.append(uid)
+                record.write_text(json.dumps(sent), encoding="ascii")
+
+            try:
+                destination.send(folder, already_sent=frozenset(sent), on_sent=on_sent)
+            except DeliveryError as error:
+                error.hint = f"{error.hint} Run the command again to send what is missing.".strip()
+                raise
+
+    def _input_key(self, files: Iterable[Path]) -> str:
+        digest = hashlib.sha256(self._made_by.encode())
+        for path in sorted(files):
+            state = path.stat()
+            digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+        return digest.hexdigest()
+
+
+def _is_done(folder: Path, key: str) -> bool:
+    record = folder / _INPUT_FILE
+    return (folder / RESULT_FILE).is_file() and record.is_file() and record.read_text() == key
+
+
+def write_report(output: Path, outcomes: Sequence[StudyOutcome], unreadable: int) -> Path:
+    """Write `report.csv` over the studies of this run, replacing the one before.
+
+    A study without results has one row that says so.
+    """
+    report = output / REPORT_FILE
+    temporary = report.with_suffix(".csv.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, REPORT_COLUMNS, restval="")
+        writer.writeheader()
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.study_instance_uid):
+            writer.writerows(_rows(output, outcome))
+        writer.writerows(
+            {"status": Status.FAILED.value, "reason": "unreadable_file"} for _ in range(unreadable)
+        )
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(report)
+    return report
+
+
+def _rows(output: Path, outcome: StudyOutcome) -> Iterator[dict[str, str]]:
+    uid = outcome.study_instance_uid
+    folder = output / uid
+    if not (folder / RESULT_FILE).is_file():
+        problem = outcome.error.problem if outcome.error else "no result"
+        yield {"study_instance_uid": uid, "status": Status.FAILED.value, "reason": problem}
+        return
+    for row in read_summary(folder)["rows"]:
+        yield {
+            column: f"{uid}/{value}" if column in _PATH_COLUMNS and value else value
+            for column, value in row.items()
+        }

@@ -1,0 +1,67 @@
+"""The command line: one file a command, each a thin door to the rooms."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cad_node import __version__
+from cad_node.cli.exit_codes import exit_code
+from cad_node.errors import CadNodeError
+
+app = typer.Typer(
+    name="cad-node",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Breast-ultrasound CAD in the PACS network. For research and decision support, "
+    "under a radiologist's eyes; not a certified medical device.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(f"cad-node {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def _register() -> None:
+    from cad_node.cli.check import check
+    from cad_node.cli.demo import demo
+    from cad_node.cli.evaluate import evaluate
+    from cad_node.cli.explain import explain
+    from cad_node.cli.jobs import jobs_app
+    from cad_node.cli.process import process
+    from cad_node.cli.serve import serve
+    from cad_node.cli.train import train
+
+    for command in (serve, process, demo, check, explain, train, evaluate):
+        app.command()(command)
+    app.add_typer(jobs_app, name="jobs")
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command line; errors of the node become one clear message and an exit code."""
+    try:
+        app()
+    except CadNodeError as error:
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(Text.assemble((f"{type(error).__name__}: ", "bold red"), error.problem))
+        if error.hint:
+            console.print(Text(error.hint))
+        sys.exit(exit_code(error))

@@ -1,0 +1,113 @@
+"""`cad-node check`: would the node work as it is set up?"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cad_node.cli.exit_codes import ALL_DONE, SETTINGS, SOME_FAILED
+from cad_node.cli.options import Config
+from cad_node.errors import CadNodeError
+from cad_node.logs import quiet_libraries
+from cad_node.settings import NodeSettings, is_loopback, load_settings
+
+
+def check(config: Config = None) -> None:
+    """Validate the settings, echo each destination, verify the model, say what would be done.
+
+    Exit code 0: all is well, 1: a destination or the port does not answer, 78: settings.
+    """
+    quiet_libraries()
+    settings = load_settings(config)
+    table = Table("what", "result", "detail", title="cad-node check")
+    worst = ALL_DONE
+    for what, test, code in _checks(settings):
+        try:
+            table.add_row(what, Text("ok", style="green"), Text(test()))
+        except CadNodeError as error:
+            worst = max(worst, code)
+            table.add_row(what, Text("failed", style="bold red"), Text(str(error)))
+    Console().print(table)
+    raise typer.Exit(worst)
+
+
+def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
+    from cad_node.deliver import make_destination
+
+    checks: list[tuple[str, Callable[[], str], int]] = [
+        ("settings", lambda: "every key is known and within bounds", SETTINGS),
+        ("model", lambda: _model(settings), SETTINGS),
+        ("templates", lambda: _templates(settings), SETTINGS),
+        ("who may send", lambda: _senders(settings), SETTINGS),
+        ("port", lambda: _port(settings), SOME_FAILED),
+        ("disk", lambda: _disk(settings), SOME_FAILED),
+    ]
+    for destination in settings.destinations:
+
+        def echo(destination: object = destination) -> str:
+            make_destination(destination).verify()  # type: ignore[arg-type]
+            return "answers" if getattr(destination, "type", "") == "cstore" else "can be written to"
+
+        checks.append((f"destination {destination.name}", echo, SOME_FAILED))
+    return checks
+
+
+def _model(settings: NodeSettings) -> str:
+    from cad_node.networks.bundle import load_bundle
+    from cad_node.process import find_model
+
+    bundle = load_bundle(find_model(settings))
+    return f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}… as its metadata says"
+
+
+def _templates(settings: NodeSettings) -> str:
+    from cad_node.encode import load_templates
+    from cad_node.resources import templates_dir
+
+    folder = settings.runtime.templates_dir or templates_dir()
+    load_templates(folder)
+    return "every template is complete"
+
+
+def _senders(settings: NodeSettings) -> str:
+    titles = settings.receive.calling_ae_titles
+    if titles:
+        return f"{', '.join(titles)}, when they call {settings.receive.ae_title}"
+    return f"any AE title from this machine alone, when it calls {settings.receive.ae_title}"
+
+
+def _port(settings: NodeSettings) -> str:
+    receive = settings.receive
+    family = socket.AF_INET6 if ":" in receive.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((receive.host, receive.port))
+        except OSError as error:
+            raise CadNodeError(
+                f"{receive.host}:{receive.port} cannot be listened on: {error.strerror}.",
+                "A running node holds its own port; otherwise choose another receive.port.",
+            ) from error
+    reach = "this machine only" if is_loopback(receive.host) else "the network"
+    return f"{receive.host}:{receive.port} is free; reachable from {reach}"
+
+
+def _disk(settings: NodeSettings) -> str:
+    folder = settings.data_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    reserve = settings.receive.disk_reserve_bytes
+    if free < reserve:
+        raise CadNodeError(
+            f"{free / 1e9:.1f} GB free, less than the reserve of {reserve / 1e9:.1f} GB: every study would "
+            "be refused.",
+            "Free some space, or lower receive.disk_reserve_bytes.",
+        )
+    return f"{free / 1e9:.1f} GB free, of which {reserve / 1e9:.1f} GB are kept"

@@ -1,0 +1,134 @@
+"""`cad-node process`: the pipeline over archived studies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
+from cad_node.cli.options import Config
+from cad_node.errors import SettingsError
+from cad_node.logs import set_up_logging
+from cad_node.settings import NodeSettings, load_settings
+
+
+class _Rate(ProgressColumn):
+    """Studies a minute so far."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("–" if not speed else f"{speed * 60:.1f} studies/min", style="cyan")
+
+
+def process(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders or a DICOMDIR.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)
+    ],
+    send: Annotated[
+        list[str] | None,
+        typer.Option("--send", help="Also send results to this destination of the settings."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Studies analysed at once.")] = 1,
+    config: Config = None,
+) -> None:
+    """Analyse archived studies: SEG, SR, pictures and a page a study, and one report.csv.
+
+    Goes on after a bad study; started again, it goes on where it was interrupted.
+    Exit code 0: all done, 1: some failed, 2: wrong usage.
+    """
+    console = Console(stderr=True)
+    settings = load_settings(config)
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        console.print(Text(f"{missing[0]} does not exist. Name files, folders or a DICOMDIR."))
+        raise typer.Exit(USAGE)
+    set_up_logging(max(settings.log_level, "WARNING", key=("DEBUG", "INFO", "WARNING", "ERROR").index))
+    raise typer.Exit(_run(console, settings, paths, output, send or [], workers))
+
+
+def _run(
+    console: Console, settings: NodeSettings, paths: list[Path], output: Path, send: list[str], workers: int
+) -> int:
+    from cad_node.archive_run import ArchiveRun, write_report
+    from cad_node.deliver import make_destination
+    from cad_node.networks.bundle import load_bundle
+    from cad_node.process import find_model, provenance
+    from cad_node.read import scan_files
+    from cad_node.workers import WorkerPool
+
+    known = {destination.name: destination for destination in settings.destinations}
+    if unknown := [name for name in send if name not in known]:
+        raise SettingsError(
+            f"No destination '{unknown[0]}' in the settings; there are: {', '.join(known)}.",
+            "Name one of them with --send, or add it to [[destinations]].",
+        )
+    made_by = provenance(load_bundle(find_model(settings)), settings.pipeline, ())
+    digest = hashlib.sha256(
+        json.dumps([asdict(made_by), settings.results.model_dump(mode="json")], sort_keys=True).encode()
+    ).hexdigest()
+    with console.status("Looking for DICOM files …"):
+        scan = scan_files(paths)
+    for path, problem in scan.unreadable:
+        console.print(Text(f"{path}: {problem}", style="yellow"))
+    output.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    interrupted = False
+    with (
+        WorkerPool(settings, min(workers, max(len(scan.studies), 1))) as pool,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=console,
+        ) as progress,
+    ):
+        pool.wait_ready()
+        bar = progress.add_task("Studies", total=len(scan.studies))
+        run = ArchiveRun(pool.process, output, digest, {name: make_destination(known[name]) for name in send})
+        ended = run.run(scan.studies, workers)
+        try:
+            for outcome in ended:
+                outcomes.append(outcome)
+                progress.advance(bar)
+                if outcome.error is not None:
+                    console.print(Text(f"{outcome.study_instance_uid}: {outcome.error}", style="red"))
+        except KeyboardInterrupt:
+            interrupted = True
+            pool.close()
+            ended.close()
+    report = write_report(output, outcomes, len(scan.unreadable))
+    failed = sum(outcome.failed for outcome in outcomes) + len(scan.unreadable)
+    table = Table("studies", "done before", "failed", "files unreadable", "files ignored", "report")
+    table.add_row(
+        str(len(outcomes)),
+        str(sum(outcome.done_before for outcome in outcomes)),
+        str(sum(outcome.failed for outcome in outcomes)),
+        str(len(scan.unreadable)),
+        str(scan.ignored),
+        str(report),
+    )
+    console.print(table)
+    if interrupted:
+        console.print("Interrupted. Run the same command again to go on.")
+    return SOME_FAILED if failed or interrupted else ALL_DONE

@@ -1,0 +1,70 @@
+"""Coded concepts that the program itself chooses between, as plain data.
+
+Concepts that only name things (measurements, findings, titles) are wording and
+stand in `dicom_templates/`, where a radiologist may change them. Here are those
+whose choice is logic: which side, which unit, how the analysis ended.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Concept(NamedTuple):
+    """A code, the scheme it belongs to, and what it means (PS3.3 section 8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+# Our own scheme, for what no public scheme has a code: the reasons why an image
+# was not analysed and the probabilities of the classes other than cancer.
+PRIVATE_SCHEME = "99CADNODE"
+PRIVATE_SCHEME_NAME = "CAD Node local concepts"
+
+# Units of measurement, UCUM. A length and an area in pixels have the same unit:
+# UCUM annotations in braces carry no dimension.
+MILLIMETRE = Concept("mm", "UCUM", "millimeter")
+SQUARE_MILLIMETRE = Concept("mm2", "UCUM", "square millimeter")
+PIXELS = Concept("{pixels}", "UCUM", "pixels")
+PERCENT = Concept("%", "UCUM", "percent")
+
+# CID 244 Laterality, by the values of Laterality (0020,0060).
+LATERALITY = {
+    "L": Concept("7771000", "SCT", "Left"),
+    "R": Concept("24028007", "SCT", "Right"),
+    "B": Concept("51440002", "SCT", "Right and left"),
+}
+
+# CID 29 Acquisition Modality.
+ULTRASOUND = Concept("US", "DCM", "Ultrasound")
+OTHER_MODALITY = Concept("OT", "DCM", "Other")
+
+# CID 42 and TID 4017: how the analysis of one image ended.
+SUMMARY_OF_DETECTIONS = Concept("111064", "DCM", "Summary of Detections")
+SUCCEEDED = Concept("111222", "DCM", "Succeeded")
+FAILED = Concept("111224", "DCM", "Failed")
+NOT_ATTEMPTED = Concept("111225", "DCM", "Not Attempted")
+
+# CID 6047: how the analysis of the whole study ended.
+FINDINGS_SUMMARY = Concept("111017", "DCM", "CAD Processing and Findings Summary")
+ALL_SUCCEEDED_WITHOUT = Concept("111241", "DCM", "All algorithms succeeded; without findings")
+ALL_SUCCEEDED_WITH = Concept("111242", "DCM", "All algorithms succeeded; with findings")
+NOT_ALL_SUCCEEDED_WITHOUT = Concept("111243", "DCM", "Not all algorithms succeeded; without findings")
+NOT_ALL_SUCCEEDED_WITH = Concept("111244", "DCM", "Not all algorithms succeeded; with findings")
+NONE_SUCCEEDED = Concept("111245", "DCM", "No algorithms succeeded; without findings")
+
+# TID 1500, TID 1600 and TID 1602.
+COMMENT = Concept("121106", "DCM", "Comment")
+QUALITATIVE_EVALUATIONS = Concept("C0034375", "UMLS", "Qualitative Evaluations")
+IMAGE_LIBRARY = Concept("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP = Concept("126200", "DCM", "Image Library Group")
+SOURCE = Concept("260753009", "SCT", "Source")
+MODALITY = Concept("121139", "DCM", "Modality")
+PIXEL_DATA_ROWS = Concept("110910", "DCM", "Pixel Data Rows")
+PIXEL_DATA_COLUMNS = Concept("110911", "DCM", "Pixel Data Columns")
+IMAGE_LATERALITY = Concept("111027", "DCM", "Image Laterality")
+
+# CID 7162 Algorithm Family; CID 7203 Image Derivation; CID 7202 Source Image Purpose.
+ARTIFICIAL_INTELLIGENCE = Concept("123110", "DCM", "Artificial Intelligence")

@@ -1,0 +1,110 @@
+"""The node that serves: the only place that wires the rooms together.
+
+C-STORE -> inbox -> journal -> (study complete) -> worker -> results -> destinations
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from cad_node.deliver import Destination, make_destination
+from cad_node.errors import SettingsError
+from cad_node.jobs.engine import JobEngine
+from cad_node.process import StudyTask
+from cad_node.receive.scp import StorageScp
+from cad_node.settings import NodeSettings
+from cad_node.store.inbox import Inbox
+from cad_node.store.journal import Journal
+from cad_node.store.results import ResultStore
+from cad_node.workers import Load, WorkerPool, load_processor
+
+logger = logging.getLogger(__name__)
+
+
+class Node:
+    """A running node: start it, use it, stop it.
+
+    Parameters
+    ----------
+    settings
+        Read once, here.
+    load
+        Makes the processor inside each worker; another one in tests.
+    """
+
+    def __init__(self, settings: NodeSettings, load: Load = load_processor) -> None:
+        self.settings = settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock_folder(settings.data_dir)
+        self.journal = Journal.open(settings)
+        self.results = ResultStore(settings.data_dir / "results")
+        self.inbox = Inbox(
+            settings.data_dir / "inbox",
+            record=self.journal.record_instance,
+            reserve_bytes=settings.receive.disk_reserve_bytes,
+        )
+        self.destinations: Mapping[str, Destination] = {
+            destination.name: make_destination(destination) for destination in settings.destinations
+        }
+        self.pool = WorkerPool(settings, settings.jobs.workers, load)
+        self.engine = JobEngine(
+            settings, self.journal, self.results, process=self._process, destinations=self.destinations
+        )
+        self.scp = StorageScp(settings.receive, accept=self.inbox.accept, has_room=self.inbox.has_room)
+
+    def start(self) -> None:
+        """Load the models, take up what a crash left, then open the port."""
+        self.pool.wait_ready()
+        self.inbox.rescan()
+        self.engine.start()
+        self.scp.start()
+        logger.info(
+            "%s listens on %s:%d, %d destinations",
+            self.settings.receive.ae_title,
+            self.settings.receive.host,
+            self.scp.port,
+            len(self.destinations),
+        )
+
+    def stop(self) -> None:
+        """Close the port, then the workers; what is unfinished goes on at the next start."""
+        self.scp.stop()
+        self.engine.stop()
+        self.pool.close()
+        self.journal.close()
+        self._lock.close()
+        logger.info("stopped")
+
+    def _process(self, study_instance_uid: str, revision: str) -> None:
+        """Make the results of one revision of a study; harmless when done before."""
+        if self.results.folder(study_instance_uid, revision).is_dir():
+            return
+        files = tuple(self.inbox.root / path for path in self.journal.files_of(study_instance_uid, revision))
+        before = self.results.latest_before(study_instance_uid, revision)
+        earlier = tuple(sorted(before.glob("*.dcm"))) if before else ()
+
+        def write(folder: Path) -> None:
+            self.pool.process(StudyTask(files, folder, datetime.now(UTC), earlier))
+
+        self.results.commit(study_instance_uid, revision, write)
+
+
+def _lock_folder(folder: Path) -> IO[str]:
+    """Keep a second node out of the same data folder; the lock ends with the process."""
+    handle = (folder / "node.lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise SettingsError(
+            f"Another node runs on the data folder {folder}.", "Stop it, or give this one another data_dir."
+        ) from error
+    handle.write(f"{os.getpid()}\n")
+    handle.flush()
+    return handle

@@ -1,0 +1,127 @@
+"""Lesion masks out of the network's probability map, and their classes.
+
+The network is handed the tissue region alone; masks come back at the size of
+the whole source image, since that is what SEG, SR and measurement speak of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_node.domain import CleanFrame, PixelSpacing, Probabilities
+
+# A finding smaller than this share of the tissue region is noise of the network:
+# the smallest lesion of BUSI and BUS-BRA covers 0.1 % of its image.
+SMALLEST_SHARE = 0.0008
+
+
+class Prediction(Protocol):
+    """What the network says of one image."""
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Probability of lesion, `(rows, columns)` of the image it was given."""
+        ...
+
+    def classify(self, mask: NDArray[np.bool_]) -> Probabilities:
+        """Class probabilities of what lies under `mask`; an empty mask asks for the image."""
+        ...
+
+
+class Model(Protocol):
+    """A lesion network, ready to run."""
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which a pixel is lesion, chosen on validation data."""
+        ...
+
+    @property
+    def normal_veto(self) -> float:
+        """A finding that is normal tissue with at least this probability is dropped."""
+        ...
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """Run the network once over a grey `(rows, columns)` image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mask at source resolution, not yet numbered or measured."""
+
+    mask: NDArray[np.bool_]
+    probabilities: Probabilities
+
+
+def find_lesions(
+    frame: CleanFrame, model: Model, smallest_lesion_mm2: float
+) -> tuple[tuple[Finding, ...], Probabilities]:
+    """Lesions of one cleaned frame, largest first, and the class of the frame as a whole.
+
+    Parameters
+    ----------
+    frame
+        Only its tissue region is looked at.
+    model
+        Run once; its class head then once a finding.
+    smallest_lesion_mm2
+        Smaller findings are dropped where the frame is calibrated; findings
+        below 0.08 % of the region are dropped always.
+
+    Returns
+    -------
+    tuple
+        Findings with masks `(rows, columns)` of the whole image, and the
+        probabilities of the frame, judged with all its lesions at once.
+    """
+    tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
+    prediction = model.predict(tissue)
+    least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * frame.region.area)
+    kept: list[tuple[NDArray[np.bool_], Probabilities]] = []
+    for component in _components(prediction.probability >= model.threshold, least_px):
+        probabilities = prediction.classify(component)
+        if probabilities.normal < model.normal_veto:
+            kept.append((component, probabilities))
+    together = np.zeros(tissue.shape, dtype=np.bool_)
+    for component, _ in kept:
+        together |= component
+    findings = tuple(Finding(_to_source(mask, frame), probabilities) for mask, probabilities in kept)
+    return findings, prediction.classify(together)
+
+
+def _least_pixels(spacing: PixelSpacing | None, smallest_mm2: float) -> float:
+    return 0.0 if spacing is None else smallest_mm2 / (spacing.row_mm * spacing.column_mm)
+
+
+def _components(mask: NDArray[np.bool_], least_px: float) -> list[NDArray[np.bool_]]:
+    """Connected parts of at least `least_px` pixels, holes filled, largest first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    sizes = [(int(stats[label, cv2.CC_STAT_AREA]), label) for label in range(1, count)]
+    parts = []
+    for size, label in sorted(sizes, key=lambda pair: (-pair[0], pair[1])):
+        if size >= least_px:
+            parts.append(_fill_holes(labels == label))
+    return parts
+
+
+def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, dtype=np.uint8)
+    cv2.drawContours(filled, outlines, -1, 1, thickness=cv2.FILLED)
+    return filled.astype(np.bool_)
+
+
+def _to_source(mask: NDArray[np.bool_], frame: CleanFrame) -> NDArray[np.bool_]:
+    whole = np.zeros(frame.pixels.shape, dtype=np.bool_)
+    whole[frame.region.slices] = mask
+    return whole
+
+
+FindLesions = Callable[[CleanFrame], tuple[tuple[Finding, ...], Probabilities]]

@@ -1,0 +1,264 @@
+"""One study from files to result objects: what every door runs.
+
+Read, analyse, encode, write into a folder. Knows neither queues nor networks;
+runs in a worker process (`workers.py`), so that a decoder that crashes costs
+one study and never the node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cad_node import __version__
+from cad_node.domain import Provenance, StudyResult, UltrasoundStudy
+from cad_node.encode import (
+    EncodedObject,
+    Templates,
+    encode_study,
+    load_templates,
+    render_page,
+    render_preview,
+    report_rows,
+)
+from cad_node.errors import NoUsableFramesError
+from cad_node.logs import study_context
+from cad_node.networks import load_model
+from cad_node.networks.bundle import Bundle
+from cad_node.pipeline.clean import Cleaner
+from cad_node.pipeline.run import Steps, analyse
+from cad_node.pipeline.segment import find_lesions
+from cad_node.read import gate_frame, read_headers, read_result, read_study
+from cad_node.resources import models_dir, templates_dir
+from cad_node.settings import NodeSettings, PipelineSettings
+
+logger = logging.getLogger(__name__)
+
+RESULT_FILE = "result.json"
+PAGE_FILE = "index.html"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """What a worker needs to know to process a study.
+
+    `earlier` are result objects made for this study before: the ones whose
+    derived UID comes up again are reused as they are, and the report among them
+    is named as the predecessor. `made_at` is the content time of new objects.
+    """
+
+    files: tuple[Path, ...]
+    output: Path
+    made_at: datetime
+    earlier: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """What became of a study, as written to `result.json`: no patient data."""
+
+    study_instance_uid: str
+    rows: tuple[Mapping[str, str], ...]
+    objects: tuple[Mapping[str, str], ...]
+    seconds: Mapping[str, float] = field(compare=False)
+
+    @property
+    def failed(self) -> int:
+        """Number of rows that failed."""
+        return sum(row["status"] == "failed" for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Processor:
+    """The loaded parts, made once a worker."""
+
+    settings: NodeSettings
+    templates: Templates
+    steps: Steps
+
+    def process(self, task: StudyTask) -> StudySummary:
+        """Analyse the study and write every result into `task.output`, an empty folder.
+
+        Raises
+        ------
+        NoUsableFramesError
+            None of the files could be read as a DICOM instance.
+        EncodeError
+            A result object would not have been valid.
+        """
+        clock = _Stopwatch()
+        study = clock.time("read", lambda: self._read(task.files))
+        with study_context(study.study_instance_uid):
+            result = clock.time("analyse", lambda: analyse(study, self.steps))
+            objects = clock.time("encode", lambda: self._encode(result, task))
+            clock.time("write", lambda: _write_objects(objects, task.output))
+            previews = clock.time("preview", lambda: self._previews(result, task.output))
+            summary = self._summary(result, objects, previews, clock.seconds)
+            _write_summary(summary, result.provenance, task.output)
+            page = render_page(result, previews, self.templates)
+            (task.output / PAGE_FILE).write_text(page, encoding="utf-8")
+            logger.info(
+                "processed %d images, %d with lesions, in %.1f s",
+                len(result.images),
+                sum(bool(image.lesions) for image in result.images),
+                sum(clock.seconds.values()),
+            )
+        return summary
+
+    def _read(self, files: Sequence[Path]) -> UltrasoundStudy:
+        study = read_study(files, breast_only=self.settings.pipeline.breast_only)
+        if not study.images:
+            raise NoUsableFramesError(
+                "No file of the study could be read.",
+                "Send the study again.",
+                study_instance_uid=study.study_instance_uid,
+            )
+        return study
+
+    def _encode(self, result: StudyResult, task: StudyTask) -> tuple[EncodedObject, ...]:
+        earlier = [read_result(path) for path in task.earlier]
+        by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in earlier}
+        reports = [dataset for dataset in earlier if dataset.Modality == "SR"]
+        return encode_study(
+            result,
+            read_headers(task.files),
+            templates=self.templates,
+            settings=self.settings.results,
+            predecessor=reports[-1] if reports else None,
+            made_at=task.made_at,
+            reuse=by_uid.get,
+        )
+
+    def _previews(self, result: StudyResult, output: Path) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for position, image in enumerate(result.images, start=1):
+            picture = render_preview(image, self.templates)
+            if picture is not None:
+                names[image.reference.sop_instance_uid] = name = f"preview-{position:03d}.png"
+                (output / name).write_bytes(picture)
+        return names
+
+    def _summary(
+        self,
+        result: StudyResult,
+        objects: Sequence[EncodedObject],
+        previews: Mapping[str, str],
+        seconds: Mapping[str, float],
+    ) -> StudySummary:
+        files = file_names(objects)
+        segs = {
+            str(item.source_sop_instance_uid): name
+            for item, name in zip(objects, files, strict=True)
+            if item.kind == "seg"
+        }
+        report = next((name for item, name in zip(objects, files, strict=True) if item.kind == "sr"), "")
+        rows = report_rows(result, segs=segs, sr=report, previews=previews)
+        return StudySummary(
+            result.study_instance_uid,
+            tuple(rows),
+            tuple(
+                {
+                    "file": name,
+                    "kind": item.kind,
+                    "sop_class_uid": str(item.dataset.SOPClassUID),
+                    "sop_instance_uid": str(item.dataset.SOPInstanceUID),
+                }
+                for item, name in zip(objects, files, strict=True)
+            ),
+            dict(seconds),
+        )
+
+
+def load_processor(settings: NodeSettings) -> Processor:
+    """Load model, templates and OCR once.
+
+    Raises
+    ------
+    ModelError, TemplateError
+        What was named in the settings is absent or not what it claims to be.
+    """
+    model = load_model(find_model(settings), device=settings.runtime.device, threads=settings.runtime.threads)
+    cleaner = Cleaner(settings.pipeline, threads=settings.runtime.threads or 1)
+    pipeline = settings.pipeline
+    steps = Steps(
+        gate_frame=gate_frame,
+        clean=cleaner.clean_image,
+        find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
+        provenance=provenance(model.bundle, pipeline, cleaner.describe()),
+    )
+    templates = load_templates(settings.runtime.templates_dir or templates_dir())
+    return Processor(settings, templates, steps)
+
+
+def find_model(settings: NodeSettings) -> Path:
+    """Folder of the model that the settings name: the user's own before the shipped."""
+    own = settings.runtime.models_dir
+    if own is not None and (own / settings.pipeline.model).is_dir():
+        return own / settings.pipeline.model
+    return models_dir() / settings.pipeline.model
+
+
+def provenance(bundle: Bundle, pipeline: PipelineSettings, steps: Sequence[str]) -> Provenance:
+    """By what results are made; equal provenance and equal sources give equal UIDs."""
+    text = json.dumps(pipeline.model_dump(mode="json"), sort_keys=True)
+    return Provenance(
+        software_version=__version__,
+        model_name=bundle.name,
+        model_version=bundle.version,
+        model_sha256=bundle.sha256,
+        settings_digest=hashlib.sha256(text.encode()).hexdigest(),
+        steps=tuple(steps),
+    )
+
+
+def file_names(objects: Sequence[EncodedObject]) -> list[str]:
+    """File name of each object: `seg-001.dcm` …, `sr.dcm`."""
+    names = []
+    counts: dict[str, int] = {}
+    for item in objects:
+        counts[item.kind] = counts.get(item.kind, 0) + 1
+        names.append("sr.dcm" if item.kind == "sr" else f"{item.kind}-{counts[item.kind]:03d}.dcm")
+    return names
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The `result.json` of a result folder."""
+    content: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    return content
+
+
+def _write_objects(objects: Sequence[EncodedObject], output: Path) -> None:
+    for item, name in zip(objects, file_names(objects), strict=True):
+        item.dataset.save_as(output / name, enforce_file_format=True)
+
+
+def _write_summary(summary: StudySummary, made_by: Provenance, output: Path) -> None:
+    content = {
+        "study_instance_uid": summary.study_instance_uid,
+        "provenance": asdict(made_by),
+        "objects": [dict(item) for item in summary.objects],
+        "rows": [dict(row) for row in summary.rows],
+        "seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()},
+    }
+    (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, stage: str, work: Callable[[], _T]) -> _T:
+        started = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - started

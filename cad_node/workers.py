@@ -1,0 +1,216 @@
+"""Worker processes that process studies, one study at a time each.
+
+A study runs in its own process because decoders of compressed pixels are
+native code fed by whoever can send: a crash or an endless loop there ends the
+worker and fails that study; the node, its associations and the other studies
+go on. It also keeps the network threads free of the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Protocol
+
+from cad_node.errors import CadNodeError, StudyError
+from cad_node.logs import set_up_logging
+from cad_node.process import StudySummary, StudyTask, load_processor
+from cad_node.settings import NodeSettings
+
+logger = logging.getLogger(__name__)
+
+_START_DEADLINE_S = 300.0
+
+
+class WorkerDiedError(StudyError):
+    """The worker crashed or overran its time; the study may be tried again."""
+
+
+class _Processes(Protocol):
+    def process(self, task: StudyTask) -> StudySummary: ...
+
+
+Load = Callable[[NodeSettings], _Processes]
+
+
+class WorkerPool:
+    """A fixed number of worker processes; `process` may be called from many threads.
+
+    Parameters
+    ----------
+    settings
+        Handed to every worker, which loads its own model.
+    count
+        Number of workers. Each holds a model (about 0.6 GB of memory).
+    load
+        Makes the processor inside the worker; another one in tests.
+    """
+
+    def __init__(self, settings: NodeSettings, count: int, load: Load = load_processor) -> None:
+        # Spawned, not forked: threads of torch and onnxruntime do not survive a fork.
+        self._context = multiprocessing.get_context("spawn")
+        self._settings = settings
+        self._load = load
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._workers = [self._new_worker() for _ in range(count)]
+        self._lock = threading.Lock()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def wait_ready(self) -> None:
+        """Wait until every worker has loaded its model; raises what went wrong there."""
+        for worker in self._workers:
+            worker.wait_ready()
+
+    def process(self, task: StudyTask) -> StudySummary:
+        """Process a study in an idle worker, waiting for one.
+
+        Raises
+        ------
+        CadNodeError
+            As `Processor.process` does.
+        WorkerDiedError
+            The worker ended or ran longer than `runtime.study_deadline_s`.
+        """
+        worker = self._idle.get()
+        try:
+            return worker.run(task, self._settings.runtime.study_deadline_s)
+        except WorkerDiedError:
+            worker.kill()
+            with self._lock:
+                self._workers.remove(worker)
+                worker = self._new_worker()
+                self._workers.append(worker)
+            raise
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """End the workers; a study in progress is given up."""
+        with self._lock:
+            for worker in self._workers:
+                worker.kill()
+
+    def _new_worker(self) -> _Worker:
+        return _Worker(self._context, self._settings, self._load)
+
+
+class _Worker:
+    def __init__(
+        self, context: multiprocessing.context.SpawnContext, settings: NodeSettings, load: Load
+    ) -> None:
+        self._pipe, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, settings, load), name="cad-node-worker", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._ready = False
+
+    def wait_ready(self) -> None:
+        if not self._ready:
+            self._receive(_START_DEADLINE_S)
+            self._ready = True
+
+    def run(self, task: StudyTask, deadline_s: float) -> StudySummary:
+        self.wait_ready()
+        try:
+            self._pipe.send(task)
+        except OSError as error:
+            raise self._death() from error
+        answer = self._receive(deadline_s)
+        if not isinstance(answer, StudySummary):
+            raise WorkerDiedError("A worker gave no answer.", "See the log.")
+        return answer
+
+    def _receive(self, deadline_s: float) -> object:
+        try:
+            if not self._pipe.poll(deadline_s):
+                raise WorkerDiedError(
+                    f"Processing took longer than {deadline_s:.0f} s and was ended.",
+                    "Raise runtime.study_deadline_s if the study is merely large.",
+                )
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._death() from error
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _death(self) -> WorkerDiedError:
+        self._process.join(5)
+        code = self._process.exitcode
+        name = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        return WorkerDiedError(
+            f"The worker ended ({name}) while it processed the study.",
+            "If it happens again, a file of the study crashes a decoder: keep it for the developers.",
+        )
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.join(5)
+        self._pipe.close()
+
+
+def _serve(pipe: Connection, settings: NodeSettings, load: Load) -> None:
+    """Run in the worker: load once, then one study after the other until the pipe closes."""
+    # Ctrl-C reaches the whole process group; only the parent decides what then happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    set_up_logging(settings.log_level)
+    try:
+        processor = load(settings)
+    except CadNodeError as error:
+        pipe.send(error)
+        return
+    pipe.send(None)
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(processor.process(task))
+        except CadNodeError as error:
+            pipe.send(error)
+        except Exception as error:  # the wall between a study and the node
+            logger.error("unexpected %s in a study", type(error).__name__)
+            # The message of a foreign exception may quote the data set: only its kind travels.
+            pipe.send(StudyError(f"Unexpected {type(error).__name__} while processing.", _where(error)))
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process when the node was killed: its successor starts workers of its own."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _where(error: BaseException) -> str:
+    """File and line that raised, innermost last: enough to find it, no data."""
+    trace = error.__traceback__
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return "At " + " < ".join(reversed(places[-6:])) + "."
