@@ -87,6 +87,7 @@ class JobsSettings(_Section):
         None,
         description="PostgreSQL, as `postgresql://user@host/database`; absent: SQLite in the data folder. "
         "Keep passwords out of the file: `CADNODE_JOBS__DATABASE_URL` or `PGPASSFILE`.",
+        examples=["postgresql://cadnode@database.example.org/cadnode"],
         repr=False,
     )
     executor_id: str = Field(
@@ -131,10 +132,14 @@ class RuntimeSettings(_Section):
         3600.0, gt=0, description="A study that takes longer is ended and marked as failed."
     )
     models_dir: Path | None = Field(
-        None, description="Folder of your own models, looked into before the shipped ones."
+        None,
+        examples=["/etc/cad-node/models"],
+        description="Folder of your own models, looked into before the shipped ones.",
     )
     templates_dir: Path | None = Field(
-        None, description="Your own `dicom_templates`, instead of the shipped ones."
+        None,
+        examples=["/etc/cad-node/dicom_templates"],
+        description="Your own `dicom_templates`, instead of the shipped ones.",
     )
 
 

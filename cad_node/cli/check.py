@@ -1,4 +1,4 @@
-"""`cad-node check`: would the node work as it is set up?"""
+"""`cad-node check`: whether the node would work as it is set up."""
 
 from __future__ import annotations
 

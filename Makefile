@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+# Nothing is needed beforehand but Python 3.11 or later, and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+
+.PHONY: help setup run test lint types bench format debian docs train evaluate clean
+
+help:
+	@echo "make run       the demo: a study in by C-STORE, SEG and SR out, a page to look at"
+	@echo "make test      all tests (as root it installs the Debian packages they need)"
+	@echo "make lint      ruff;  make types  mypy;  make format  let ruff mend what it can"
+	@echo "make bench     seconds a stage and a study; ratios against peers"
+	@echo "make docs      regenerate the settings example and table"
+	@echo "make train     train the network again;  make evaluate  score it (DATA=folder)"
+
+setup: $(VENV)/.installed
+
+# torch first, by its exact version: any other request may bring gigabytes of CUDA.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+run: setup
+	$(BIN)/cad-node demo --once --output cad-node-demo --port 0
+
+test: setup debian
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+docs: setup
+	$(BIN)/python -m deploy.generate
+
+train: setup
+	$(BIN)/cad-node train --data $(DATA) --export breast-us
+
+evaluate: setup
+	$(BIN)/cad-node evaluate --data $(DATA) --model breast-us --fold 5
+
+debian:
+	@sh tests/install_debian_packages.sh
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,93 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cad_node.domain import Box, CleanFrame, PixelSpacing, Probabilities
+from cad_node.pipeline.segment import find_lesions
+
+SHAPE = (120, 160)
+
+
+@dataclass
+class _Threshold:
+    """A network that calls bright pixels lesion, and the left half of the image normal."""
+
+    threshold: float = 0.5
+    normal_veto: float = 0.8
+
+    def predict(self, pixels: NDArray[np.uint8]) -> "_Said":
+        return _Said(pixels.astype(np.float32) / 255)
+
+
+@dataclass
+class _Said:
+    probability: NDArray[np.float32]
+
+    def classify(self, mask: NDArray[np.bool_]) -> Probabilities:
+        if not mask.any():
+            return Probabilities(1.0, 0.0, 0.0)
+        left = np.nonzero(mask)[1].mean() < mask.shape[1] / 2
+        return Probabilities(0.9, 0.1, 0.0) if left else Probabilities(0.1, 0.2, 0.7)
+
+
+def _frame(*boxes: tuple[slice, slice], spacing: PixelSpacing | None = None) -> CleanFrame:
+    pixels = np.zeros(SHAPE, dtype=np.uint8)
+    for box in boxes:
+        pixels[box] = 255
+    region = Box(10, 110, 20, 150)
+    return CleanFrame(1, pixels, region, spacing, (), np.zeros(SHAPE, dtype=np.bool_))
+
+
+def test_a_finding_comes_back_where_it_is_in_the_source_image() -> None:
+    findings, overall = find_lesions(_frame(np.s_[40:60, 100:130]), _Threshold(), 0)
+
+    assert len(findings) == 1
+    expected = np.zeros(SHAPE, dtype=np.bool_)
+    expected[40:60, 100:130] = True
+    np.testing.assert_array_equal(findings[0].mask, expected)
+    assert overall.malignant == pytest.approx(0.7)
+
+
+def test_what_lies_outside_the_tissue_region_is_not_found() -> None:
+    findings, overall = find_lesions(_frame(np.s_[0:9, 100:130]), _Threshold(), 0)
+
+    assert findings == ()
+    assert overall.normal == 1.0
+
+
+def test_holes_are_filled() -> None:
+    frame = _frame(np.s_[40:60, 100:130])
+    pixels = frame.pixels.copy()
+    pixels[48:52, 110:114] = 0
+    holed = CleanFrame(1, pixels, frame.region, None, (), frame.removed)
+
+    findings, _ = find_lesions(holed, _Threshold(), 0)
+
+    assert findings[0].mask[50, 112]
+
+
+def test_the_largest_finding_comes_first() -> None:
+    findings, _ = find_lesions(_frame(np.s_[20:30, 100:110], np.s_[60:90, 100:130]), _Threshold(), 0)
+
+    assert [int(finding.mask.sum()) for finding in findings] == [900, 100]
+
+
+def test_findings_that_are_normal_tissue_are_dropped() -> None:
+    findings, overall = find_lesions(_frame(np.s_[40:60, 30:60]), _Threshold(), 0)
+
+    assert findings == ()
+    assert overall.normal == 1.0
+
+
+def test_findings_smaller_than_the_setting_are_dropped_where_calibrated() -> None:
+    box = np.s_[40:50, 100:110]  # 100 px of 0.04 mm² are 4 mm²
+    fine = PixelSpacing(0.2, 0.2)
+
+    assert len(find_lesions(_frame(box, spacing=fine), _Threshold(), 3.9)[0]) == 1
+    assert find_lesions(_frame(box, spacing=fine), _Threshold(), 4.1)[0] == ()
+
+
+def test_specks_are_dropped_without_calibration() -> None:
+    assert find_lesions(_frame(np.s_[40:42, 100:102]), _Threshold(), 0)[0] == ()
