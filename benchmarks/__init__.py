@@ -1,0 +1,1 @@
+"""What is timed or scored, and against what; never a test."""

@@ -1,0 +1,10 @@
+"""Cleaning: burnt-in annotations out, tissue kept.
+
+The networks take only a `CleanFrame`, and only `Cleaner` makes one. Everything
+that goes wrong here raises `CleaningError`, so that no half-cleaned frame leaves.
+What the text says is not kept.
+"""
+
+from cad_node.pipeline.clean.cleaner import DETECTORS, INPAINTERS, Cleaner
+
+__all__ = ["DETECTORS", "INPAINTERS", "Cleaner"]
