@@ -7,11 +7,12 @@ result cannot be changed after it was computed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -325,13 +326,23 @@ class StudyResult:
     seconds: float = field(default=0.0, compare=False)
 
 
+# PS3.5 section 9.1: digits and single dots, no leading zeros.
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", re.ASCII)
+
+
+def is_valid_uid(value: str) -> bool:
+    """Whether `value` is a UID by PS3.5 section 9.1, and so safe as the name of a file."""
+    return len(value) <= 64 and _UID.fullmatch(value) is not None
+
+
 @dataclass(frozen=True)
 class ReceivedInstance:
     """One instance as a sender delivered it, checked but not yet stored.
 
     The UIDs are valid by PS3.5 section 9.1 and so safe as names of files.
     `part10` is the whole file: preamble, File Meta Information, and the data
-    set's bytes exactly as they came.
+    set's bytes exactly as they came; or, for a large one, the path where it was
+    put while it came in, for the taker to move away.
     """
 
     study_instance_uid: str
@@ -340,7 +351,7 @@ class ReceivedInstance:
     sop_class_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
-    part10: bytes = field(compare=False, repr=False)
+    part10: bytes | Path = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""One association, as the acceptor: who is let in, and what is served."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom import AE, evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import StorageServiceClass, VerificationServiceClass
+from pynetdicom.transport import AddressInformation
+
+from cad_node.receive.connection import HardenedSocket, HardenedUpperLayer, Limits
+from cad_node.receive.incoming import IncomingDataset, StoreRequest
+from cad_node.receive.messages import HardenedDimse
+
+if TYPE_CHECKING:
+    from cad_node.receive.server import ReceiveServer
+
+logger = logging.getLogger(__name__)
+
+# (result, source, reason) of an A-ASSOCIATE-RJ, PS3.8 table 9-21.
+Rejection = tuple[int, int, int]
+CALLED_AE_TITLE_NOT_RECOGNISED: Rejection = (1, 1, 7)
+CALLING_AE_TITLE_NOT_RECOGNISED: Rejection = (1, 1, 3)
+LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2)
+
+# The retired classes are storage classes too, which pynetdicom does not know.
+_SERVICES = {C_STORE: StorageServiceClass, C_ECHO: VerificationServiceClass}
+
+
+class NodeAssociation(Association):
+    """An association that asks its server before it says yes."""
+
+    def __init__(
+        self,
+        server: ReceiveServer,
+        client: socket.socket,
+        address: tuple[Any, ...],
+        ae: AE,
+        contexts: list[PresentationContext],
+        limits: Limits,
+        begin: Callable[[StoreRequest], IncomingDataset],
+    ) -> None:
+        super().__init__(ae, MODE_ACCEPTOR)
+        self._receive_server = server
+        self._begin = begin
+        self.admitted = False
+        self.stored = 0
+        self.refused = 0
+        self.messages = HardenedDimse(self, limits)
+        self.dimse = self.messages
+        self.dul = HardenedUpperLayer(self, self.messages.wake)
+        # The setters hand the timeouts on to the upper layer, which was just replaced.
+        self.acse_timeout = ae.acse_timeout
+        self.network_timeout = ae.network_timeout
+        self._client = HardenedSocket(self, client, limits)
+        self.set_socket(self._client)
+        self.acceptor.ae_title = ae.ae_title
+        self.acceptor.maximum_length = limits.maximum_pdu_bytes
+        self.acceptor.address_info = AddressInformation.from_tuple(client.getsockname())
+        self.acceptor.implementation_class_uid = ae.implementation_class_uid
+        self.acceptor.implementation_version_name = ae.implementation_version_name
+        self.acceptor.supported_contexts = contexts
+        self.requestor.address_info = AddressInformation.from_tuple(address)
+
+    def _bind_defaults(self) -> None:
+        # Without the notification handlers, which format every message for a debug log.
+        for event in evt._INTERVENTION_EVENTS:
+            self.bind(event, evt.get_default_handler(event))
+
+    @property
+    def calling_ae_title(self) -> str:
+        """AE title that the peer gives itself."""
+        return str(self.requestor.ae_title)
+
+    def begin_dataset(self, request: C_STORE, context_id: int) -> IncomingDataset:
+        """Ask where the bytes of the data set go that follows `request`."""
+        context = self._accepted_cx[context_id]
+        return self._begin(
+            StoreRequest(
+                sop_class_uid=str(request.AffectedSOPClassUID),
+                sop_instance_uid=str(request.AffectedSOPInstanceUID),
+                abstract_syntax_uid=str(context.abstract_syntax),
+                transfer_syntax_uid=str(context.transfer_syntax[0]),
+                calling_ae_title=self.calling_ae_title,
+            )
+        )
+
+    def drop(self) -> None:
+        """Close the connection without a word."""
+        self._client._shut()
+
+    def run_reactor(self) -> None:
+        """Negotiate, serve, and leave nothing behind, whatever the peer does."""
+        try:
+            self.dul.start()
+            self._started_dul = True
+            self._dul_ready.wait()
+            primitive = self.dul.receive_pdu(wait=True, timeout=self.acse_timeout)
+            if isinstance(primitive, A_ASSOCIATE):
+                self._negotiate(primitive)
+            if self.is_established:
+                self._run_reactor()
+        except Exception as error:
+            logger.warning("Association ended: it failed with %s.", type(error).__name__)
+        finally:
+            self.is_established = False
+            self._client._shut()
+            self.dul.kill_dul()
+            self.dul.join(5)
+            self.messages.discard()
+            self._client.release()
+            self._receive_server.forget(self)
+            if self.stored or self.refused:
+                logger.info(
+                    "Association with %r ended: %d stored, %d refused",
+                    self.calling_ae_title,
+                    self.stored,
+                    self.refused,
+                )
+
+    def _negotiate(self, request: A_ASSOCIATE) -> None:
+        self.requestor.primitive = request
+        rejection = self._receive_server.admit(self, request)
+        if rejection is None:
+            self.admitted = True
+            self.acse.negotiate_association()
+            return
+        logger.warning("Association rejected with result, source, reason %s", rejection)
+        self.acse.send_reject(*rejection)
+        self.kill()
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        service = _SERVICES[type(msg)](self)
+        self._is_paused = True
+        service.SCP(msg, self._accepted_cx[context_id])
+        self._is_paused = False

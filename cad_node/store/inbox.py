@@ -1,0 +1,302 @@
+"""The spool: received instances, exactly as they came, one file each.
+
+    ROOT/studies/STUDY/SERIES/SOP.dcm    what was received, never changed
+    ROOT/conflicts/STUDY/SERIES/...      another content under UIDs that were taken
+    ROOT/incoming/                       what is being written; leftovers go at start
+
+The files are the truth and the journal is made from them: an instance is
+answered for only once it would survive a power cut, and what the journal missed
+is recorded at the next start. Nothing here removes a received file. One process
+at a time uses the folder; its threads may do so together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Container, Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from cad_node.domain import ReceivedInstance, StoredInstance, is_valid_uid
+from cad_node.errors import InboxFullError, ReceiveError
+
+logger = logging.getLogger(__name__)
+
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_CHUNK_BYTES = 1 << 20
+_LOCKS = 64
+# Folders known to be on the disk, so that only the first instance of a series pays for them.
+_REMEMBERED_FOLDERS = 10_000
+
+
+class Inbox:
+    """Instances on disk.
+
+    Parameters
+    ----------
+    root
+        Folder of the spool; made if it is not there.
+    record
+        Writes an instance into the journal; told again of one that is known.
+    reserve_bytes
+        What must stay free in the file system.
+    """
+
+    def __init__(self, root: Path, record: Callable[[StoredInstance], bool], reserve_bytes: int) -> None:
+        self.root = root
+        self._record = record
+        self._reserve_bytes = reserve_bytes
+        self._safe_folders: set[Path] = set()
+        # One instance at a time, many different ones at once.
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        for folder in (root, root / "studies", root / "conflicts", self.incoming):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def incoming(self) -> Path:
+        """Where a large data set may be put while it comes in."""
+        return self.root / "incoming"
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether the reserve would stay free if so many bytes came."""
+        return shutil.disk_usage(self.root).free - size_bytes >= self._reserve_bytes
+
+    def accept(self, received: ReceivedInstance) -> None:
+        """Make an instance safe and record it; once this returns, it survives a power cut.
+
+        The same instance again changes nothing. Another data set under the same
+        UIDs is kept aside, and the first stays.
+
+        Raises
+        ------
+        InboxFullError
+            It would not fit; nothing is left behind.
+        ReceiveError
+            The spool cannot be written, or a UID is no UID.
+        """
+        path = _relative_path(received)
+        lock = self._locks[hash(path) % _LOCKS]
+        try:
+            with lock:
+                stored = self._store(received, path)
+        except OSError as error:
+            raise _translated(error, received.study_instance_uid) from error
+        self._record(stored)
+
+    def rescan(self, known: Container[PurePosixPath] = ()) -> int:
+        """Record what the journal lacks and remove leftovers; for the start, before anything comes in.
+
+        Parameters
+        ----------
+        known
+            Paths below the root that the journal holds, which are not read again.
+
+        Returns
+        -------
+        int
+            How many instances were recorded or told to the journal again.
+        """
+        for leftover in self.incoming.iterdir():
+            logger.info("Removed an instance that had not been received completely.")
+            leftover.unlink()
+        count = 0
+        for path in sorted((self.root / "studies").glob("*/*/*.dcm")):
+            relative = PurePosixPath(path.relative_to(self.root))
+            if relative in known:
+                continue
+            try:
+                stored = _describe(self.root, relative)
+            except (OSError, InvalidDicomError, AttributeError, ValueError) as error:
+                logger.error("%s cannot be read and is left alone: %s", relative, type(error).__name__)
+                continue
+            self._record(stored)
+            count += 1
+        return count
+
+    def files_of(self, study_instance_uid: str) -> tuple[Path, ...]:
+        """Every file of a study, in a repeatable order."""
+        if not is_valid_uid(study_instance_uid):
+            return ()
+        return tuple(sorted((self.root / "studies" / study_instance_uid).glob("*/*.dcm")))
+
+    def _store(self, received: ReceivedInstance, path: PurePosixPath) -> StoredInstance:
+        target = self.root / path
+        if target.exists():
+            if not _same_dataset(received.part10, target):
+                self._keep_aside(received, path)
+            return _describe(self.root, path)
+        sha256, size = self._write(received.part10, target)
+        return StoredInstance(
+            study_instance_uid=received.study_instance_uid,
+            series_instance_uid=received.series_instance_uid,
+            sop_instance_uid=received.sop_instance_uid,
+            sop_class_uid=received.sop_class_uid,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            path=path,
+            sha256=sha256,
+            size_bytes=size,
+            calling_ae_title=received.calling_ae_title,
+            received_at=datetime.fromtimestamp(target.stat().st_mtime, UTC),
+        )
+
+    def _keep_aside(self, received: ReceivedInstance, path: PurePosixPath) -> None:
+        with _opened(received.part10) as source:
+            source.seek(_dataset_offset(source))
+            digest = hashlib.sha256()
+            for chunk in _chunks(source):
+                digest.update(chunk)
+        series = self.root / "conflicts" / path.relative_to("studies").parent
+        target = series / f"{received.sop_instance_uid}.{digest.hexdigest()[:16]}.dcm"
+        if not target.exists():
+            self._write(received.part10, target)
+        logger.warning(
+            "Instance %s came again with another content; the first is used, the other kept under conflicts",
+            received.sop_instance_uid,
+        )
+
+    def _write(self, content: bytes | Path, target: Path) -> tuple[str, int]:
+        """Put a file in place, whole or not at all; returns its SHA-256 and size in bytes."""
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        # What was put into `incoming` has taken its room already.
+        if not self.has_room(size if isinstance(content, bytes) else 0):
+            raise OSError(errno.ENOSPC, "below the reserve")
+        self._make_safe_folder(target.parent)
+        descriptor, name = tempfile.mkstemp(prefix="writing-", dir=self.incoming)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                if isinstance(content, Path):
+                    digest = _take_over(content, temporary, file)
+                else:
+                    digest = hashlib.sha256(content).hexdigest()
+                    file.write(content)
+                file.flush()
+            _sync(temporary, os.fdatasync)
+            temporary.rename(target)
+            _sync(target.parent, os.fsync)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return digest, size
+
+    def _make_safe_folder(self, folder: Path) -> None:
+        """Make a folder below the root, and each name that leads to it, durable."""
+        if folder in self._safe_folders or folder == self.root:
+            return
+        self._make_safe_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync(folder.parent, os.fsync)
+        if len(self._safe_folders) >= _REMEMBERED_FOLDERS:
+            self._safe_folders.clear()
+        self._safe_folders.add(folder)
+
+
+def _relative_path(received: ReceivedInstance) -> PurePosixPath:
+    """Where an instance lies below the root; built of nothing but valid UIDs."""
+    uids = (received.study_instance_uid, received.series_instance_uid, received.sop_instance_uid)
+    if not all(is_valid_uid(uid) for uid in uids):
+        raise ReceiveError("An instance with an invalid UID cannot be stored.")
+    return PurePosixPath("studies", *uids[:2], f"{uids[2]}.dcm")
+
+
+def _describe(root: Path, path: PurePosixPath) -> StoredInstance:
+    """What the journal wants to know, from the file and its name alone."""
+    _, study, series, name = path.parts
+    sop_instance = name.removesuffix(".dcm")
+    if not all(is_valid_uid(uid) for uid in (study, series, sop_instance)):
+        raise ValueError("not named by UIDs")
+    file = root / path
+    meta = read_file_meta_info(file)
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    status = file.stat()
+    return StoredInstance(
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=sop_instance,
+        sop_class_uid=str(meta.MediaStorageSOPClassUID),
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        path=path,
+        sha256=digest,
+        size_bytes=status.st_size,
+        calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
+        received_at=datetime.fromtimestamp(status.st_mtime, UTC),
+    )
+
+
+def _take_over(source: Path, temporary: Path, file: BinaryIO) -> str:
+    """Move a file to `temporary`, or copy it when it lies elsewhere; returns its SHA-256."""
+    with source.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        try:
+            source.rename(temporary)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            content.seek(0)
+            shutil.copyfileobj(content, file, _CHUNK_BYTES)
+    return digest
+
+
+@contextlib.contextmanager
+def _opened(content: bytes | Path) -> Iterator[BinaryIO]:
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        yield file
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _dataset_offset(file: BinaryIO) -> int:
+    """Where the data set begins, by the File Meta Information Group Length (PS3.10 section 7.1)."""
+    head = file.read(144)
+    if head[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00":
+        return 0
+    return 144 + int.from_bytes(head[140:144], "little")
+
+
+def _same_dataset(content: bytes | Path, stored: Path) -> bool:
+    """Whether both files hold the same data set; who sent it when is no difference."""
+    with _opened(content) as one, stored.open("rb") as other:
+        one.seek(_dataset_offset(one))
+        other.seek(_dataset_offset(other))
+        while True:
+            left, right = one.read(_CHUNK_BYTES), other.read(_CHUNK_BYTES)
+            if left != right:
+                return False
+            if not left:
+                return True
+
+
+def _sync(path: Path, sync: Callable[[int], None]) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _translated(error: OSError, study_instance_uid: str) -> ReceiveError:
+    if error.errno in _FULL:
+        return InboxFullError(
+            "The spool has no room.", "Free space in data_dir.", study_instance_uid=study_instance_uid
+        )
+    return ReceiveError(
+        f"The spool cannot be written: {error.strerror}.",
+        "Check data_dir and its disk.",
+        study_instance_uid=study_instance_uid,
+    )
