@@ -1,0 +1,123 @@
+"""Files of one study to the images the pipeline works on.
+
+Nothing is decoded here: an image is either refused by its header, with a
+reason, or carries frames that decode when they are looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from cad_node.domain import ImageReference, Refusal, UltrasoundImage, UltrasoundStudy
+from cad_node.errors import NoUsableFramesError, StudyError
+from cad_node.read.calibration import tissue_region
+from cad_node.read.frames import DecodedImage, LazyFrames
+from cad_node.read.gate import gate, number_of_frames
+from cad_node.read.headers import Header, integer, items, load_header
+from cad_node.read.tint import gate_pixels
+
+logger = logging.getLogger(__name__)
+
+_LAST = 2**31  # Series or Instance Numbers that are absent come last
+
+
+def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> UltrasoundStudy:
+    """Read one study: one image an instance, ordered by series and instance.
+
+    A file that cannot be read is left out with a warning; of two files with the
+    same SOP Instance UID the first is kept. Pixels are decoded on access, one
+    image at a time.
+
+    Parameters
+    ----------
+    paths
+        Files of one study, in any order.
+    breast_only
+        Refuse images whose header names another body part than breast or axilla.
+
+    Raises
+    ------
+    NoUsableFramesError
+        None of the files can be read.
+    StudyError
+        The files belong to several studies.
+    """
+    headers: dict[str, tuple[Path, Header]] = {}
+    for path in paths:
+        try:
+            header = load_header(path)
+        except StudyError as error:
+            logger.warning("A file was left out: %s", error.problem)
+            continue
+        headers.setdefault(str(header.dataset.SOPInstanceUID), (path, header))
+    studies = {str(header.dataset.StudyInstanceUID) for _, header in headers.values()}
+    if not studies:
+        raise NoUsableFramesError(
+            f"None of {len(paths)} files can be read.", "Ask the sender for the study again."
+        )
+    if len(studies) > 1:
+        raise StudyError(
+            f"The files belong to {len(studies)} studies.", "Scan them first, and read one study at a time."
+        )
+    decoded = DecodedImage()
+    ordered = sorted(headers.values(), key=lambda pair: _order(pair[1].dataset))
+    images = tuple(_image(path, header, breast_only, decoded) for path, header in ordered)
+    return UltrasoundStudy(studies.pop(), images)
+
+
+def gate_image(image: UltrasoundImage, *, frames_looked_at: int = 5) -> Refusal | None:
+    """Ask pictures of an image whether they are coloured, when its header found no fault.
+
+    Looks at frames spread evenly from the first to the last; colour that is
+    switched on for a moment between two of them is found when that frame itself
+    is asked, by `gate_pixels`.
+
+    Raises
+    ------
+    PixelDecodeError
+        The pixels cannot be decoded.
+    """
+    if image.refusal is not None:
+        return image.refusal
+    count = len(image.frames)
+    looks = min(frames_looked_at, count)
+    chosen = sorted({round(n * (count - 1) / max(looks - 1, 1)) for n in range(looks)})
+    for index in chosen:
+        frame = image.frames[index]
+        if refusal := gate_pixels(frame.pixels, frame.tissue):
+            return refusal
+    return None
+
+
+def _image(path: Path, header: Header, breast_only: bool, decoded: DecodedImage) -> UltrasoundImage:
+    dataset = header.dataset
+    reference = ImageReference(
+        str(dataset.StudyInstanceUID),
+        str(dataset.SeriesInstanceUID),
+        str(dataset.SOPInstanceUID),
+        str(dataset.SOPClassUID),
+        integer(dataset, "Rows") or 0,
+        integer(dataset, "Columns") or 0,
+        number_of_frames(dataset),
+    )
+    refusal = gate(dataset, breast_only=breast_only, has_pixel_data=header.has_pixel_data)
+    if refusal is not None:
+        return UltrasoundImage(reference, (), refusal)
+    # Only functional groups can calibrate frames one by one; else one entry stands for all.
+    count = reference.number_of_frames if items(dataset, "PerFrameFunctionalGroupsSequence") else 1
+    calibrations = tuple(tissue_region(dataset, number + 1) for number in range(count))
+    return UltrasoundImage(reference, LazyFrames(path, reference, calibrations, decoded))
+
+
+def _order(dataset: Dataset) -> tuple[int, str, int, str]:
+    series, instance = integer(dataset, "SeriesNumber"), integer(dataset, "InstanceNumber")
+    return (
+        _LAST if series is None else series,
+        str(dataset.SeriesInstanceUID),
+        _LAST if instance is None else instance,
+        str(dataset.SOPInstanceUID),
+    )
