@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cad_node.domain import NotAnalysed
+
 
 class Concept(NamedTuple):
     """A code, the scheme it belongs to, and what it means (PS3.3 section 8)."""
@@ -68,3 +70,19 @@ IMAGE_LATERALITY = Concept("111027", "DCM", "Image Laterality")
 
 # CID 7162 Algorithm Family; CID 7203 Image Derivation; CID 7202 Source Image Purpose.
 ARTIFICIAL_INTELLIGENCE = Concept("123110", "DCM", "Artificial Intelligence")
+
+# Code values are SH, at most 16 characters (PS3.3 table 8.8-1); meanings are in the templates.
+REASONS = {
+    NotAnalysed.NOT_ULTRASOUND: "not-ultrasound",
+    NotAnalysed.NO_PIXEL_DATA: "no-pixel-data",
+    NotAnalysed.UNDECODABLE: "undecodable",
+    NotAnalysed.VIDEO: "video",
+    NotAnalysed.COLOUR_DOPPLER: "colour-doppler",
+    NotAnalysed.SPECTRAL_DOPPLER: "spectral-doppler",
+    NotAnalysed.M_MODE: "m-mode",
+    NotAnalysed.ELASTOGRAPHY: "elastography",
+    NotAnalysed.NOT_TWO_DIMENSIONAL: "not-2d",
+    NotAnalysed.NO_TISSUE_REGION: "no-tissue",
+    NotAnalysed.OTHER_BODY_PART: "other-body-part",
+    NotAnalysed.CLEANING_FAILED: "cleaning-failed",
+}

@@ -1,0 +1,140 @@
+"""From findings to DICOM: SEG and SR, and the picture, page and rows beside them.
+
+Sees domain objects and source headers, never pixels of the source or a tensor.
+Decides how a finding is written down, never what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydicom.dataset import Dataset
+
+from cad_node.domain import StudyResult
+from cad_node.encode.page import render_page
+from cad_node.encode.preview import render_preview
+from cad_node.encode.provenance import Context
+from cad_node.encode.read_back import LesionReading, read_back
+from cad_node.encode.report import REPORT_COLUMNS, report_rows
+from cad_node.encode.seg import encode_seg
+from cad_node.encode.source import read_source
+from cad_node.encode.sr import encode_sr, sr_uid
+from cad_node.encode.template import Templates
+from cad_node.encode.template_reader import load_templates
+from cad_node.encode.uids import derive_uid, seg_uid
+from cad_node.encode.validate import validate
+from cad_node.errors import EncodeError
+from cad_node.settings import ResultSettings
+
+__all__ = [
+    "REPORT_COLUMNS",
+    "EncodedObject",
+    "LesionReading",
+    "Templates",
+    "derive_uid",
+    "encode_study",
+    "load_templates",
+    "read_back",
+    "render_page",
+    "render_preview",
+    "report_rows",
+    "validate",
+]
+
+
+@dataclass(frozen=True)
+class EncodedObject:
+    """A result object; a SEG names the image that it belongs to."""
+
+    kind: Literal["seg", "sr"]
+    source_sop_instance_uid: str | None
+    dataset: Dataset
+
+
+def encode_study(
+    result: StudyResult,
+    headers: Mapping[str, Dataset],
+    *,
+    templates: Templates,
+    settings: ResultSettings,
+    predecessor: Dataset | None,
+    made_at: datetime,
+    reuse: Callable[[str], Dataset | None] | None = None,
+) -> tuple[EncodedObject, ...]:
+    """Write down a study: a SEG for each image with lesions, then one SR.
+
+    The same result, headers, wording, settings, predecessor and time give the
+    same bytes; the UIDs do not depend on predecessor and time.
+
+    Parameters
+    ----------
+    headers
+        Source headers by SOP Instance UID, as read. They may be broken or
+        missing; results then have empty attributes where the standard wants them.
+    predecessor
+        The newest SR made for this study before. Named as the predecessor
+        unless it is the very report that would be made now.
+    made_at
+        Content time of the new objects.
+    reuse
+        Gives the object that was stored under a UID before; it is returned as
+        it is instead of being made anew.
+
+    Raises
+    ------
+    EncodeError
+        An object could not be made or would not be valid: the node's fault.
+    """
+    if not result.images:
+        raise EncodeError(
+            "A study without images has no results.", study_instance_uid=result.study_instance_uid
+        )
+    context = Context(result.provenance, templates, settings, made_at)
+    stored = reuse if reuse is not None else _nothing_stored
+    with _own_fault(result.study_instance_uid):
+        sources = {
+            image.reference.sop_instance_uid: read_source(
+                image.reference, headers.get(image.reference.sop_instance_uid)
+            )
+            for image in result.images
+        }
+        objects = []
+        for image in result.images:
+            if not image.lesions:
+                continue
+            uid = image.reference.sop_instance_uid
+            dataset = stored(seg_uid(uid, context.provenance, context.wording))
+            if dataset is None:
+                dataset = encode_seg(image, sources[uid], context)
+                validate(dataset)
+            objects.append(EncodedObject("seg", uid, dataset))
+        report_uid = sr_uid(result, context)
+        report = stored(report_uid)
+        if report is None:
+            if predecessor is not None and predecessor.get("SOPInstanceUID") == report_uid:
+                predecessor = None
+            report = encode_sr(result, sources, context, predecessor)
+            validate(report)
+        objects.append(EncodedObject("sr", None, report))
+    return tuple(objects)
+
+
+def _nothing_stored(_: str) -> None:
+    return None
+
+
+@contextmanager
+def _own_fault(study_instance_uid: str) -> Iterator[None]:
+    """Name what the libraries raise; their words stay out, since they may quote a header."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        raise EncodeError(
+            f"Results could not be written down ({type(error).__name__}).",
+            "Nothing was sent. Report this with the log.",
+            study_instance_uid=study_instance_uid,
+        ) from error

@@ -1,0 +1,124 @@
+"""The page of one study: most suspicious lesion first, every image, by what it was made.
+
+Holds no patient data and no script; pictures and objects are named by paths
+beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+from cad_node.domain import ImageResult, LengthUnit, Lesion, Status, StudyResult
+from cad_node.encode.seg import key_lesion, lesion_tracks
+from cad_node.encode.template import PAGE_FILE, Templates
+from cad_node.errors import TemplateError
+
+
+def render_page(
+    result: StudyResult,
+    previews: Mapping[str, str],
+    templates: Templates,
+    *,
+    segs: Mapping[str, str] | None = None,
+    sr: str = "",
+) -> str:
+    """Return the page as HTML.
+
+    Parameters
+    ----------
+    previews, segs
+        File names beside the page, by SOP Instance UID of the image.
+    sr
+        File name of the report.
+
+    Raises
+    ------
+    TemplateError
+        The page template asks for something that a result does not have.
+    """
+    images = [
+        _image(position, image, previews, segs or {}, templates)
+        for position, image in enumerate(result.images, start=1)
+    ]
+    lesions = [
+        _lesion(position, image, track, previews, templates)
+        for position, image in enumerate(result.images, start=1)
+        for track in lesion_tracks(image).values()
+    ]
+    lesions.sort(key=lambda lesion: -lesion["p_malignant"])
+    try:
+        return templates.page.render(
+            study=result.study_instance_uid,
+            images=images,
+            lesions=lesions,
+            counts={
+                "images": len(images),
+                "analysed": sum(image.status is Status.ANALYSED for image in result.images),
+                "lesions": len(lesions),
+            },
+            provenance=result.provenance,
+            product=templates.wording.product,
+            colours={
+                name.value: "#{:02x}{:02x}{:02x}".format(*colour)
+                for name, colour in templates.seg.colours.items()
+            },
+            sr=sr,
+        )
+    except jinja2.UndefinedError as error:
+        raise TemplateError(f"{PAGE_FILE}: {error.message}.", "Compare with the shipped template.") from error
+
+
+def _image(
+    position: int,
+    image: ImageResult,
+    previews: Mapping[str, str],
+    segs: Mapping[str, str],
+    templates: Templates,
+) -> dict[str, Any]:
+    uid = image.reference.sop_instance_uid
+    key = image.key_result
+    tracks = lesion_tracks(image)
+    return {
+        "position": position,
+        "sop_instance_uid": uid,
+        "status": image.status.value,
+        "status_name": templates.wording.statuses[image.status],
+        "reason": templates.wording.reasons[image.refusal.reason] if image.refusal else "",
+        "frames": image.reference.number_of_frames,
+        "frames_analysed": len(image.frames),
+        "lesions": len(tracks),
+        "class": key.probabilities.likeliest.value if key else "",
+        "class_name": templates.wording.classes[key.probabilities.likeliest] if key else "",
+        "p_malignant": key.probabilities.malignant if key else None,
+        "annotations_removed": max((frame.annotations_removed for frame in image.frames), default=0),
+        "preview": previews.get(uid, ""),
+        "seg": segs.get(uid, ""),
+        "seconds": image.seconds,
+    }
+
+
+def _lesion(
+    position: int, image: ImageResult, track: list[Lesion], previews: Mapping[str, str], templates: Templates
+) -> dict[str, Any]:
+    lesion = key_lesion(track)
+    sizes = lesion.measurements
+    digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
+    return {
+        "image": position,
+        "number": lesion.number,
+        "frame": lesion.frame_number if image.reference.number_of_frames > 1 else "",
+        "frames": len(track),
+        "class": lesion.probabilities.likeliest.value,
+        "class_name": templates.wording.classes[lesion.probabilities.likeliest],
+        "p_malignant": lesion.probabilities.malignant,
+        "p_benign": lesion.probabilities.benign,
+        "p_normal": lesion.probabilities.normal,
+        "long_axis": f"{sizes.long_axis.length:.{digits}f}",
+        "short_axis": f"{sizes.short_axis.length:.{digits}f}",
+        "area": f"{sizes.area:.{digits}f}",
+        "unit": sizes.unit.value,
+        "preview": previews.get(image.reference.sop_instance_uid, ""),
+    }

@@ -1,0 +1,214 @@
+"""The picture of one analysed image: what the network saw, the outlines, and the figures beside it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cad_node.domain import Axis, Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
+from cad_node.encode.template import Colour, PreviewTemplate, Templates
+
+# Outlines are drawn this many times larger and shrunk: Pillow draws lines without smoothing.
+_SMOOTHING = 3
+# Lesions listed in the panel; more are counted.
+_MOST_LISTED = 4
+_MARGIN = 24
+
+
+def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
+    """Return a PNG of the key frame, or None for an image that was not analysed.
+
+    The cleaned frame is cropped to the region that was analysed, so that nothing
+    burnt into the original can be in the picture.
+    """
+    frame, found = image.key_frame, image.key_result
+    if frame is None or found is None:
+        return None
+    template = templates.preview
+    lesions = sorted(found.lesions, key=lambda lesion: (-lesion.probabilities.malignant, lesion.number))
+    view = _View.of(frame, template)
+    picture = view.picture(frame)
+    _draw_lesions(picture, view, lesions, template)
+    width = picture.width + template.picture.panel_width
+    height = max(picture.height, _panel_height(len(lesions), template))
+    canvas = Image.new("RGB", (width, height), template.colours.background)
+    canvas.paste(picture, (0, (height - picture.height) // 2))
+    panel = _Panel(canvas, picture.width, templates)
+    panel.draw(image, found, lesions)
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _View:
+    """From source pixels to the picture."""
+
+    box: Box
+    scale_rows: float
+    scale_columns: float
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, frame: CleanFrame, template: PreviewTemplate) -> _View:
+        """Fit the region into the picture; pixels that are not square are shown as they lie in the body."""
+        rows, columns = frame.region.shape
+        aspect = frame.spacing.column_mm / frame.spacing.row_mm if frame.spacing else 1.0
+        scale = min(template.picture.height / rows, template.picture.longest_width / (columns * aspect))
+        width, height = max(1, round(columns * aspect * scale)), max(1, round(rows * scale))
+        return cls(frame.region, height / rows, width / columns, (width, height))
+
+    def picture(self, frame: CleanFrame) -> Image.Image:
+        """The region of the frame, enlarged."""
+        pixels = np.ascontiguousarray(frame.pixels[self.box.slices])
+        return Image.fromarray(pixels).resize(self.size, Image.Resampling.LANCZOS).convert("RGB")
+
+    def point(self, row: float, column: float) -> tuple[float, float]:
+        """`(x, y)` in the smoothed picture of a place that counts from pixel centres."""
+        return (
+            (column + 0.5 - self.box.column_start) * self.scale_columns * _SMOOTHING,
+            (row + 0.5 - self.box.row_start) * self.scale_rows * _SMOOTHING,
+        )
+
+
+def _draw_lesions(
+    picture: Image.Image, view: _View, lesions: list[Lesion], template: PreviewTemplate
+) -> None:
+    """Outline, axes and number of each lesion, smoothed, on top of the picture."""
+    size = picture.width * _SMOOTHING, picture.height * _SMOOTHING
+    line = template.picture.outline_width * _SMOOTHING
+    for lesion in reversed(lesions):
+        colour = template.colours.of(lesion.probabilities.likeliest)
+        layer = Image.new("RGBA", size, (*colour, 0))
+        pen = ImageDraw.Draw(layer)
+        outline = [view.point(row, column) for row, column in lesion.measurements.contour]
+        if len(outline) > 1:
+            pen.line([*outline, outline[0]], fill=(*colour, 255), width=line, joint="curve")
+        for axis in (lesion.measurements.long_axis, lesion.measurements.short_axis):
+            _draw_axis(pen, view, axis, template.colours.axis, max(_SMOOTHING, line // 2))
+        small = layer.resize(picture.size, Image.Resampling.BOX)
+        picture.paste(small, (0, 0), small)
+        _draw_number(picture, view, lesion, colour, template)
+
+
+def _draw_axis(pen: ImageDraw.ImageDraw, view: _View, axis: Axis, colour: Colour, line: int) -> None:
+    ends = view.point(*axis.start), view.point(*axis.end)
+    pen.line(ends, fill=(*colour, 220), width=line)
+    for x, y in ends:  # a dot at each end, as calipers have
+        pen.ellipse((x - 1.6 * line, y - 1.6 * line, x + 1.6 * line, y + 1.6 * line), fill=(*colour, 255))
+
+
+def _draw_number(
+    picture: Image.Image, view: _View, lesion: Lesion, colour: Colour, template: PreviewTemplate
+) -> None:
+    """The lesion's number in a disc, up and to the right of its outline."""
+    rows, columns = lesion.measurements.contour[:, 0], lesion.measurements.contour[:, 1]
+    x, y = (value / _SMOOTHING for value in view.point(rows.min(), columns.max()))
+    radius = template.picture.font_size * 0.75
+    x = min(max(x + radius * 0.4, radius + 2), picture.width - radius - 2)
+    y = min(max(y - radius * 0.4, radius + 2), picture.height - radius - 2)
+    big = Image.new("L", (round(2 * radius) * _SMOOTHING,) * 2, 0)
+    ImageDraw.Draw(big).ellipse((0, 0, big.width - 1, big.height - 1), fill=255)
+    disc = big.resize((round(2 * radius),) * 2, Image.Resampling.BOX)
+    picture.paste(Image.new("RGB", disc.size, colour), (round(x - radius), round(y - radius)), disc)
+    ImageDraw.Draw(picture).text(
+        (x, y),
+        str(lesion.number),
+        fill=template.colours.background,
+        font=_font(template.picture.font_size),
+        anchor="mm",
+    )
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _panel_height(lesions: int, template: PreviewTemplate) -> int:
+    blocks = max(1, min(lesions, _MOST_LISTED))
+    return round(template.picture.font_size * (8.2 * blocks + 7)) + 2 * _MARGIN
+
+
+class _Panel:
+    """The figures at the right, written from top to bottom."""
+
+    def __init__(self, canvas: Image.Image, left: int, templates: Templates) -> None:
+        self._template = templates.preview
+        self._words = templates.wording
+        self._canvas = canvas
+        self._pen = ImageDraw.Draw(canvas)
+        self._pen.rectangle((left, 0, canvas.width, canvas.height), fill=self._template.colours.panel)
+        self._left, self._right = left + _MARGIN, canvas.width - _MARGIN
+        self._y = float(_MARGIN)
+
+    def draw(self, image: ImageResult, found: FrameResult, lesions: list[Lesion]) -> None:
+        """Everything that stands in the panel."""
+        text, colours, size = self._template.text, self._template.colours, self._template.picture.font_size
+        if not lesions:
+            self._write(text.no_lesion, 1.2, colours.text, 2.2)
+            likeliest = found.probabilities.likeliest
+            self._bar(found.probabilities.malignant, colours.of(likeliest))
+        for lesion in lesions[:_MOST_LISTED]:
+            self._lesion(lesion)
+        if len(lesions) > _MOST_LISTED:
+            self._write(text.more_lesions.format(count=len(lesions) - _MOST_LISTED), 1, colours.faint, 1.6)
+        bottom = self._canvas.height - _MARGIN - size * 1.2
+        notes = []
+        if image.reference.number_of_frames > 1:
+            notes.append(text.frame.format(frame=found.frame_number, frames=image.reference.number_of_frames))
+        if found.annotations_removed:
+            notes.append(text.removed.format(count=found.annotations_removed))
+        self._y = bottom - size * 1.35 * len(notes) - size * 0.9
+        for note in notes:
+            self._write(note, 0.85, colours.faint, 1.35)
+        self._y = bottom - size * 0.4
+        self._pen.line((self._left, self._y, self._right, self._y), fill=colours.faint, width=1)
+        self._y = bottom
+        self._write(self._words.product.disclaimer, 0.85, colours.text, 1.2)
+
+    def _lesion(self, lesion: Lesion) -> None:
+        text, colours = self._template.text, self._template.colours
+        sizes = lesion.measurements
+        likeliest = lesion.probabilities.likeliest
+        heading = text.lesion.format(number=lesion.number)
+        self._write(heading, 1.2, colours.text, 0)
+        self._write(self._words.classes[likeliest], 1.2, colours.of(likeliest), 1.9, right=True)
+        self._bar(lesion.probabilities.malignant, colours.of(likeliest))
+        unit = sizes.unit.value
+        digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
+        for name, value in (
+            (text.long_axis, f"{sizes.long_axis.length:.{digits}f} {unit}"),
+            (text.short_axis, f"{sizes.short_axis.length:.{digits}f} {unit}"),
+            (text.area, f"{sizes.area:.{digits}f} {unit}²"),
+        ):
+            self._write(name, 0.95, colours.faint, 0)
+            self._write(value, 0.95, colours.text, 1.35, right=True)
+        if sizes.unit is LengthUnit.PIXEL:
+            self._write(text.uncalibrated, 0.8, colours.faint, 1.3)
+        self._y += self._template.picture.font_size * 0.9
+
+    def _bar(self, probability: float, colour: Colour) -> None:
+        """The probability of cancer as figure and bar."""
+        colours, size = self._template.colours, self._template.picture.font_size
+        self._write(self._template.text.probability, 0.95, colours.faint, 0)
+        self._write(f"{100 * probability:.0f} %", 0.95, colours.text, 1.4, right=True)
+        height = size * 0.4
+        box = (self._left, self._y, self._right, self._y + height)
+        self._pen.rounded_rectangle(box, height / 2, fill=colours.background)
+        filled = self._left + max(height, (self._right - self._left) * probability)
+        self._pen.rounded_rectangle((self._left, self._y, filled, self._y + height), height / 2, fill=colour)
+        self._y += size
+
+    def _write(self, text: str, size: float, colour: Colour, step: float, *, right: bool = False) -> None:
+        """A line of text, made smaller until it fits, then `step` lines down."""
+        font_size = self._template.picture.font_size
+        points = font_size * size
+        room = self._right - self._left
+        while points > font_size * 0.5 and self._pen.textlength(text, _font(points)) > room:
+            points -= 0.5
+        x, anchor = (self._right, "ra") if right else (self._left, "la")
+        self._pen.text((x, self._y), text, fill=colour, font=_font(points), anchor=anchor)
+        self._y += font_size * step

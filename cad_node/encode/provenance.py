@@ -1,0 +1,166 @@
+"""By whom, by what and when: the same in every result object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TypedDict
+
+from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import AlgorithmIdentification, CodedConcept
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import DA, DT, TM
+
+from cad_node.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, Concept
+from cad_node.domain import Provenance
+from cad_node.encode.source import Source, stamp_study
+from cad_node.encode.template import Templates
+from cad_node.encode.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cad_node.settings import ResultSettings
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all objects of one study have in common."""
+
+    provenance: Provenance
+    templates: Templates
+    settings: ResultSettings
+    made_at: datetime
+
+    @property
+    def wording(self) -> str:
+        """What of templates and settings changes an object's bytes, for its derived UIDs."""
+        return f"{self.templates.digest} {self.settings.model_dump_json()}"
+
+    @property
+    def algorithm_name(self) -> str:
+        """Name of the algorithm as a reader sees it."""
+        return self.templates.seg.algorithm.name.format(model_name=self.provenance.model_name)[:64]
+
+    @property
+    def algorithm_version(self) -> str:
+        """Version of model and software together, since both decide what is found."""
+        made_by = self.provenance
+        return f"{made_by.model_version} (software {made_by.software_version})"[:64]
+
+
+def coded(concept: Concept) -> CodedConcept:
+    """The concept as highdicom wants it."""
+    return CodedConcept(concept.value, concept.scheme, concept.meaning)
+
+
+def seg_algorithm(context: Context) -> AlgorithmIdentificationSequence:
+    """Algorithm identification of a segment (PS3.3 table 10-19)."""
+    return AlgorithmIdentificationSequence(
+        name=context.algorithm_name,
+        family=coded(context.templates.seg.algorithm.family),
+        version=context.algorithm_version,
+        source=context.templates.wording.product.manufacturer,
+        parameters=_parameters(context),
+    )
+
+
+def sr_algorithm(context: Context) -> AlgorithmIdentification:
+    """Algorithm identification of a measurement group (TID 4019)."""
+    return AlgorithmIdentification(
+        name=context.algorithm_name,
+        version=context.algorithm_version,
+        parameters=[f"{name}={value}" for name, value in _parameters(context).items()],
+        family=coded(context.templates.seg.algorithm.family),
+        manufacturer=context.templates.wording.product.manufacturer,
+    )
+
+
+def _parameters(context: Context) -> dict[str, str]:
+    return {
+        "model_sha256": context.provenance.model_sha256,
+        "settings_digest": context.provenance.settings_digest,
+    }
+
+
+class Equipment(TypedDict):
+    """The arguments by which highdicom takes the equipment."""
+
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: str
+    device_serial_number: str
+
+
+def equipment(context: Context) -> Equipment:
+    """The node as the equipment that made an object."""
+    product = context.templates.wording.product
+    return {
+        "manufacturer": product.manufacturer,
+        "manufacturer_model_name": product.name,
+        "software_versions": context.provenance.software_version,
+        "device_serial_number": context.provenance.model_sha256[:16],
+    }
+
+
+def stamp(dataset: Dataset, source: Source, context: Context) -> None:
+    """Set what does not depend on the kind of object: study, time, equipment, file meta.
+
+    Undoes every trace of the clock that the library left, so that the same
+    input gives the same bytes.
+    """
+    stamp_study(dataset, source)
+    now = _local(context.made_at, dataset.get("TimezoneOffsetFromUTC"))
+    date, time = DA(now.date()), TM(now.time().replace(tzinfo=None))
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
+    dataset.ContentDate, dataset.ContentTime = date, time
+    dataset.CodingSchemeIdentificationSequence = [
+        CodingSchemeIdentificationItem(
+            PRIVATE_SCHEME,
+            name=PRIVATE_SCHEME_NAME,
+            responsible_organization=context.templates.wording.product.manufacturer,
+        )
+    ]
+    dataset.ContributingEquipmentSequence = _contributors(source, now)
+    dataset.file_meta = _file_meta(dataset)
+
+
+def _local(made_at: datetime, offset: object) -> datetime:
+    """The time in the zone that the object declares; without one, as it was given."""
+    if made_at.tzinfo is None or not isinstance(offset, str) or len(offset) != len("+0000"):
+        return made_at
+    try:
+        delta = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+        return made_at.astimezone(timezone(-delta if offset[0] == "-" else delta))
+    except ValueError:
+        return made_at
+
+
+def _contributors(source: Source, now: datetime) -> list[ContributingEquipment]:
+    library = ContributingEquipment.for_highdicom()
+    library.ContributionDateTime = DT(now.replace(tzinfo=None))
+    scanner = source.equipment
+    if not scanner.get("Manufacturer"):
+        return [library]
+    item = ContributingEquipment(
+        manufacturer=str(scanner.Manufacturer),
+        purpose_of_reference=codes.DCM.AcquisitionEquipment,
+    )
+    for element in scanner:
+        item[element.tag] = element
+    return [item, library]
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta, enforce_standard=True)
+    meta.FileMetaInformationGroupLength = len(buffer.getvalue())
+    return meta

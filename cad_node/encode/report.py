@@ -1,0 +1,91 @@
+"""Rows of `report.csv`: one an analysed image or frame, one an image that was not analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cad_node.domain import FrameResult, ImageResult, LengthUnit, Lesion, StudyResult
+
+REPORT_COLUMNS = (
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "frame",
+    "status",
+    "reason",
+    "class",
+    "p_normal",
+    "p_benign",
+    "p_malignant",
+    "lesions",
+    "long_axis_mm",
+    "short_axis_mm",
+    "area_mm2",
+    "annotations_removed",
+    "seg",
+    "sr",
+    "preview",
+    "seconds",
+)
+
+
+def report_rows(
+    result: StudyResult, *, segs: Mapping[str, str], sr: str, previews: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Return the rows of a study.
+
+    Class and probabilities speak of the frame as a whole; axes and area of its
+    most suspicious lesion, and are empty where the image has no scale.
+
+    Parameters
+    ----------
+    segs, previews
+        Paths by SOP Instance UID of the image.
+    sr
+        Path of the report.
+    """
+    rows = []
+    for image in result.images:
+        uid = image.reference.sop_instance_uid
+        common = {
+            **dict.fromkeys(REPORT_COLUMNS, ""),
+            "study_instance_uid": image.reference.study_instance_uid,
+            "series_instance_uid": image.reference.series_instance_uid,
+            "sop_instance_uid": uid,
+            "status": image.status.value,
+            "reason": image.refusal.reason.value if image.refusal else "",
+            "seg": segs.get(uid, ""),
+            "sr": sr,
+            "preview": previews.get(uid, ""),
+            "seconds": f"{image.seconds:.3f}",
+        }
+        rows += [{**common, **_frame_columns(frame)} for frame in image.frames] or [common]
+    return rows
+
+
+def _frame_columns(frame: FrameResult) -> dict[str, str]:
+    columns = {
+        "frame": str(frame.frame_number),
+        "class": frame.probabilities.likeliest.value,
+        "p_normal": f"{frame.probabilities.normal:.4f}",
+        "p_benign": f"{frame.probabilities.benign:.4f}",
+        "p_malignant": f"{frame.probabilities.malignant:.4f}",
+        "lesions": str(len(frame.lesions)),
+        "annotations_removed": str(frame.annotations_removed),
+        "seconds": f"{frame.seconds:.3f}",
+    }
+    worst = worst_lesion(frame)
+    if worst is not None and worst.measurements.unit is LengthUnit.MILLIMETRE:
+        columns["long_axis_mm"] = f"{worst.measurements.long_axis.length:.2f}"
+        columns["short_axis_mm"] = f"{worst.measurements.short_axis.length:.2f}"
+        columns["area_mm2"] = f"{worst.measurements.area:.2f}"
+    return columns
+
+
+def worst_lesion(found: FrameResult | ImageResult) -> Lesion | None:
+    """The lesion with the greatest probability of cancer; the larger where equal."""
+    return max(
+        found.lesions,
+        key=lambda lesion: (lesion.probabilities.malignant, lesion.measurements.area),
+        default=None,
+    )

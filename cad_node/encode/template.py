@@ -1,0 +1,227 @@
+"""Wording, labels, colours and codes of the results, as a radiologist may edit them.
+
+The dataclasses below are the whole format of `dicom_templates/`: every key must
+be there, none may be added, and a placeholder that the text cannot have is
+refused. `template_reader.py` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import jinja2
+
+from cad_node.codes import Concept
+from cad_node.domain import LesionClass, NotAnalysed, Status
+
+PAGE_FILE = "page.html.j2"
+# What `page.py` hands to the page.
+PAGE_NAMES = frozenset({"study", "images", "lesions", "counts", "provenance", "product", "colours", "sr"})
+
+Colour = tuple[int, int, int]
+
+
+class Text:
+    """A text: what may stand in braces, and the longest that its attribute takes (PS3.5 6.2)."""
+
+    def __init__(self, *placeholders: str, longest: int = 1024, pattern: str = "") -> None:
+        self.placeholders = placeholders
+        self.longest = longest
+        self.pattern = pattern
+
+
+@dataclass(frozen=True)
+class Product:
+    """Who speaks."""
+
+    name: Annotated[str, Text(longest=64)]
+    manufacturer: Annotated[str, Text(longest=64)]
+    disclaimer: Annotated[str, Text()]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """`wording.toml`: words that several results share."""
+
+    product: Product
+    classes: Mapping[LesionClass, str]
+    statuses: Mapping[Status, str]
+    reasons: Mapping[NotAnalysed, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of results."""
+
+    description: Annotated[str, Text(longest=64)]
+
+
+@dataclass(frozen=True)
+class SegContent:
+    """The content identification of a SEG (PS3.3 table 10-12)."""
+
+    label: Annotated[str, Text(longest=16, pattern=r"[A-Z0-9_ ]+")]
+    description: Annotated[str, Text(longest=64)]
+
+
+@dataclass(frozen=True)
+class SegSegment:
+    """One segment of a SEG (PS3.3 C.8.20.4)."""
+
+    label: Annotated[str, Text("number", "class_name", longest=64)]
+    tracking_id: Annotated[str, Text("image", "number", longest=64)]
+    category: Concept
+    type: Concept
+    site: Concept
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How the algorithm is named in SEG and SR."""
+
+    name: Annotated[str, Text("model_name", longest=64)]
+    family: Concept
+
+
+@dataclass(frozen=True)
+class SegTemplate:
+    """`seg.toml`."""
+
+    series: Series
+    content: SegContent
+    segment: SegSegment
+    algorithm: Algorithm
+    colours: Mapping[LesionClass, Colour]
+
+
+@dataclass(frozen=True)
+class SrDocument:
+    """The head of the report."""
+
+    title: Concept
+    procedure: Concept
+    language: Concept
+    disclaimer: Annotated[str, Text()]
+
+
+@dataclass(frozen=True)
+class SrSummary:
+    """The report in one or two sentences."""
+
+    found: Annotated[str, Text("lesions", "images", "refused")]
+    most_suspicious: Annotated[str, Text("tracking_id", "class_name", "percent")]
+    nothing_found: Annotated[str, Text("images", "refused")]
+    nothing_analysed: Annotated[str, Text("refused")]
+
+
+@dataclass(frozen=True)
+class SrLesion:
+    """What is said about every lesion."""
+
+    category: Concept
+    finding: Concept
+    site: Concept
+    uncalibrated: Annotated[str, Text()]
+    key_frame: Annotated[str, Text("frame", "count")]
+
+
+@dataclass(frozen=True)
+class SrImage:
+    """What is said about an image that shows no lesion or was not analysed."""
+
+    tracking_id: Annotated[str, Text("image")]
+    no_finding: Annotated[str, Text()]
+    not_analysed: Annotated[str, Text("reason")]
+    failed: Annotated[str, Text("reason")]
+    reason: Concept
+
+
+@dataclass(frozen=True)
+class SrMeasurements:
+    """Names of the measurements."""
+
+    long_axis: Concept
+    short_axis: Concept
+    area: Concept
+
+
+@dataclass(frozen=True)
+class SrTemplate:
+    """`sr_tid1500.toml`."""
+
+    series: Series
+    document: SrDocument
+    summary: SrSummary
+    lesion: SrLesion
+    image: SrImage
+    measurements: SrMeasurements
+    probabilities: Mapping[LesionClass, Concept]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Sizes of the preview, in pixels."""
+
+    height: int
+    longest_width: int
+    panel_width: int
+    font_size: int
+    outline_width: int
+
+
+@dataclass(frozen=True)
+class PreviewText:
+    """What stands on the preview."""
+
+    lesion: Annotated[str, Text("number")]
+    no_lesion: Annotated[str, Text()]
+    more_lesions: Annotated[str, Text("count")]
+    long_axis: Annotated[str, Text()]
+    short_axis: Annotated[str, Text()]
+    area: Annotated[str, Text()]
+    probability: Annotated[str, Text()]
+    frame: Annotated[str, Text("frame", "frames")]
+    removed: Annotated[str, Text("count")]
+    uncalibrated: Annotated[str, Text()]
+
+
+@dataclass(frozen=True)
+class PreviewColours:
+    """Colours of the preview."""
+
+    background: Colour
+    panel: Colour
+    text: Colour
+    faint: Colour
+    axis: Colour
+    normal: Colour
+    benign: Colour
+    malignant: Colour
+
+    def of(self, lesion_class: LesionClass) -> Colour:
+        """Colour of a class."""
+        colour: Colour = getattr(self, lesion_class.value)
+        return colour
+
+
+@dataclass(frozen=True)
+class PreviewTemplate:
+    """`preview.toml`."""
+
+    picture: Picture
+    text: PreviewText
+    colours: PreviewColours
+
+
+@dataclass(frozen=True)
+class Templates:
+    """All templates; `digest` changes with every change of a file, and with it result UIDs."""
+
+    wording: Wording
+    seg: SegTemplate
+    sr: SrTemplate
+    preview: PreviewTemplate
+    page: jinja2.Template = field(compare=False, repr=False)
+    digest: str

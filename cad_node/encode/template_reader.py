@@ -1,0 +1,195 @@
+"""Reads `dicom_templates/` into `template.py`'s dataclasses, and says where a file does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+import jinja2
+import jinja2.meta
+
+from cad_node.codes import PRIVATE_SCHEME, Concept
+from cad_node.encode.template import (
+    PAGE_FILE,
+    PAGE_NAMES,
+    Colour,
+    PreviewTemplate,
+    SegTemplate,
+    SrTemplate,
+    Templates,
+    Text,
+    Wording,
+)
+from cad_node.errors import TemplateError
+
+_T = TypeVar("_T")
+
+
+def load_templates(folder: Path) -> Templates:
+    """Read and check every template in `folder`.
+
+    Raises
+    ------
+    TemplateError
+        A file is missing, is not TOML or Jinja, lacks a key, has one too many,
+        or holds a value that its place does not take.
+    """
+    return Templates(
+        wording=_load(folder / "wording.toml", Wording),
+        seg=_load(folder / "seg.toml", SegTemplate),
+        sr=_load(folder / "sr_tid1500.toml", SrTemplate),
+        preview=_load(folder / "preview.toml", PreviewTemplate),
+        page=_load_page(folder / PAGE_FILE),
+        # The page and the picture are not DICOM objects: they do not change UIDs.
+        digest=_digest(folder / name for name in ("wording.toml", "seg.toml", "sr_tid1500.toml")),
+    )
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TemplateError(f"{file} does not exist.", "Copy it from the shipped templates.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{file} cannot be read as UTF-8 text.", "Save it again as UTF-8.") from error
+
+
+def _load(file: Path, kind: type[_T]) -> _T:
+    text = _read(file)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TemplateError(f"{file} is not valid TOML: {error}.", "Mend the line it names.") from error
+    built: _T = _Builder(file, text).build(kind, table, ())
+    return built
+
+
+def _load_page(file: Path) -> jinja2.Template:
+    text = _read(file)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        unknown = jinja2.meta.find_undeclared_variables(environment.parse(text)) - PAGE_NAMES
+        page = environment.from_string(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"{file}, line {error.lineno}: {error.message}.", "Mend that line.") from error
+    if unknown:
+        raise TemplateError(
+            f"{file} uses unknown names: {', '.join(sorted(unknown))}.",
+            f"The page knows: {', '.join(sorted(PAGE_NAMES))}.",
+        )
+    return page
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Turns the table of one file into its dataclass, or says where it does not fit."""
+
+    file: Path
+    text: str
+
+    def build(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        if kind is Concept:
+            return self._concept(value, path)
+        if is_dataclass(kind):
+            return self._section(kind, value, path)
+        if get_origin(kind) is Mapping:
+            keys, values = get_args(kind)
+            return self._by_enum(keys, values, value, path)
+        if kind in (Colour, int):
+            return self._colour(value, path) if kind == Colour else self._size(value, path)
+        rules = get_args(kind)[1] if get_origin(kind) is Annotated else Text()
+        return self._string(value, path, rules)
+
+    def _section(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        hints = get_type_hints(kind, include_extras=True)
+        self._same_keys(value, set(hints), path)
+        return kind(**{name: self.build(hint, value[name], (*path, name)) for name, hint in hints.items()})
+
+    def _by_enum(self, keys: type[StrEnum], kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        self._same_keys(value, {str(key) for key in keys}, path)
+        return {key: self.build(kind, value[str(key)], (*path, str(key))) for key in keys}
+
+    def _concept(self, value: Any, path: tuple[str, ...]) -> Concept:
+        self._same_keys(value, set(Concept._fields), path)
+        # SH takes 16 characters, LO 64: PS3.3 table 8.8-1.
+        for key, longest in (("value", 16), ("scheme", 16), ("meaning", 64)):
+            self._string(value[key], (*path, key), Text(longest=longest))
+        concept = Concept(**value)
+        if concept.scheme.startswith("99") and concept.scheme != PRIVATE_SCHEME:
+            self._refuse(path, f"unknown private coding scheme '{concept.scheme}'; ours is {PRIVATE_SCHEME}")
+        return concept
+
+    def _colour(self, value: Any, path: tuple[str, ...]) -> Colour:
+        if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+            self._refuse(path, "a colour is written like '#2ec4b6'")
+        return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
+
+    def _size(self, value: Any, path: tuple[str, ...]) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
+            self._refuse(path, "a whole number from 1 to 4096 is needed")
+        return int(value)
+
+    def _string(self, value: Any, path: tuple[str, ...], rules: Text) -> str:
+        if not isinstance(value, str) or not value.strip():
+            self._refuse(path, "a text is needed")
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        except ValueError:
+            self._refuse(path, "braces do not match")
+        if not used <= set(rules.placeholders):
+            known = ", ".join(f"{{{name}}}" for name in rules.placeholders) or "none"
+            self._refuse(path, f"unknown placeholder; this text may hold: {known}")
+        if len(value) > rules.longest:
+            self._refuse(path, f"longer than {rules.longest} characters")
+        if "\\" in value or any(ord(letter) < 32 for letter in value):
+            self._refuse(path, "backslashes and control characters cannot be written to DICOM")
+        if rules.pattern and not re.fullmatch(rules.pattern, value):
+            self._refuse(path, f"does not match {rules.pattern}")
+        return value
+
+    def _same_keys(self, value: Any, wanted: set[str], path: tuple[str, ...]) -> None:
+        if not isinstance(value, dict):
+            self._refuse(path, f"a table with {', '.join(sorted(wanted))} is needed")
+        for key in sorted(set(value) - wanted):
+            self._refuse((*path, key), "unknown key")
+        for key in sorted(wanted - set(value)):
+            self._refuse(path, f"key '{key}' is missing")
+
+    def _refuse(self, path: tuple[str, ...], why: str) -> NoReturn:
+        line = self._line(path)
+        place = f"{self.file}, line {line}" if line else f"{self.file}"
+        named = f", {'.'.join(path)}" if path else ""
+        raise TemplateError(f"{place}{named}: {why}.", "Compare with the shipped template.")
+
+    def _line(self, path: tuple[str, ...]) -> int:
+        """Line of the key that `path` names, or of the nearest thing above it; 0 where none is found."""
+        if not path:
+            return 0
+        found = 0
+        section = ""
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+                section = header.group(1)
+                if section == path[0]:
+                    found = number
+            elif key := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
+                here = (section, key.group(1)) if section else (key.group(1),)
+                if here == path[: len(here)]:
+                    return number
+        return found

@@ -1,0 +1,155 @@
+"""The node's own check of an object before it is sent.
+
+Type 1 attributes must be there and filled, type 2 attributes must be there, by
+the standard's module tables as highdicom ships them. Conditions (1C, 2C) are
+not in those tables in a form that can be checked; nor is a content tree, whose
+items are checked here by value type. An object that fails is our fault and is
+never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from cad_node.errors import EncodeError
+
+# Each item of these holds some of many macros; which ones is a matter of conditions.
+_FUNCTIONAL_GROUPS = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"}
+# Its table lists the attributes of all value types at once, as if each item had all.
+_CONTENT_MODULE = "sr-document-content"
+# PS3.3 table C.17.3-1 to C.18.6-1: what an item of each value type must have.
+_VALUE_TYPES = {
+    "CONTAINER": ("ContinuityOfContent",),
+    "TEXT": ("TextValue",),
+    "CODE": ("ConceptCodeSequence",),
+    "NUM": ("MeasuredValueSequence",),
+    "UIDREF": ("UID",),
+    "IMAGE": ("ReferencedSOPSequence",),
+    "SCOORD": ("GraphicType", "GraphicData"),
+}
+
+
+@dataclass
+class _Rule:
+    """What the tables want of one attribute, and of those inside it."""
+
+    type: str = "3"
+    inside: dict[str, _Rule] = field(default_factory=dict)
+
+
+def validate(dataset: Dataset) -> None:
+    """Refuse an object that lacks what its IOD requires.
+
+    Raises
+    ------
+    EncodeError
+        Names the attributes that are absent or empty, the values that are not
+        UIDs, and the images that are spoken of but not listed as evidence.
+    """
+    problems = list(_module_problems(dataset))
+    problems += _uid_problems(dataset)
+    if "ContentSequence" in dataset:
+        problems += _content_problems(dataset)
+        problems += _evidence_problems(dataset)
+    if problems:
+        raise EncodeError(
+            f"A result of class {UID(dataset.get('SOPClassUID', '')).name} would not be valid: "
+            f"{'; '.join(sorted(set(problems)))}.",
+            "It was not sent. Report this with the log.",
+            study_instance_uid=str(dataset.get("StudyInstanceUID", "")),
+        )
+
+
+def _module_problems(dataset: Dataset) -> Iterator[str]:
+    yield from _missing(dataset, _rules(str(dataset.get("SOPClassUID", ""))), "")
+
+
+def _missing(dataset: Dataset, rules: dict[str, _Rule], path: str) -> Iterator[str]:
+    for keyword, rule in rules.items():
+        place = f"{path}{keyword}"
+        if keyword not in dataset:
+            if rule.type in {"1", "2"}:
+                yield f"{place} is missing"
+            continue
+        element = dataset[keyword]
+        if rule.type == "1" and element.is_empty:
+            yield f"{place} is empty"
+        if rule.inside and element.VR == "SQ":
+            for item in element.value:
+                yield from _missing(item, rule.inside, f"{place}.")
+
+
+@lru_cache(maxsize=8)
+def _rules(sop_class_uid: str) -> dict[str, _Rule]:
+    """The mandatory modules of an IOD as one tree."""
+    iods = get_sop_class_iod_map()
+    if sop_class_uid not in iods:
+        raise EncodeError(f"No rules are known for SOP Class {sop_class_uid}.")
+    tree: dict[str, _Rule] = {}
+    for module in get_iod_module_map()[iods[sop_class_uid]]:
+        if module["usage"] != "M" or module["key"] == _CONTENT_MODULE:
+            continue
+        for item in get_module_attribute_map()[module["key"]]:
+            here = tree
+            for parent in item["path"]:
+                here = here.setdefault(parent, _Rule()).inside
+            rule = here.setdefault(item["keyword"], _Rule())
+            wanted = "3" if item["path"] and item["path"][-1] in _FUNCTIONAL_GROUPS else item["type"]
+            rule.type = min(rule.type, wanted)
+    return tree
+
+
+def _uid_problems(dataset: Dataset) -> list[str]:
+    problems = []
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                problems += _uid_problems(item)
+        elif element.VR == "UI":
+            values = element.value if element.VM > 1 else [element.value]
+            if not all(value and UID(value).is_valid for value in values):
+                problems.append(f"{element.keyword} is not a UID")
+    return problems
+
+
+def _content_problems(item: Dataset, path: str = "content") -> list[str]:
+    problems = []
+    value_type = item.get("ValueType", "")
+    if value_type not in _VALUE_TYPES:
+        problems.append(f"{path} has the unexpected value type '{value_type}'")
+    for keyword in ("ConceptNameCodeSequence", *_VALUE_TYPES.get(value_type, ())):
+        # Images and coordinates may go without a name (PS3.3 C.17.3.2.?: type 1C).
+        if keyword == "ConceptNameCodeSequence" and value_type in {"IMAGE", "SCOORD"}:
+            continue
+        if keyword not in item or item[keyword].is_empty:
+            problems.append(f"{path} lacks {keyword}")
+    for number, child in enumerate(item.get("ContentSequence", ()), start=1):
+        if not child.get("RelationshipType"):
+            problems.append(f"{path}.{number} lacks RelationshipType")
+        problems += _content_problems(child, f"{path}.{number}")
+    return problems
+
+
+def _evidence_problems(dataset: Dataset) -> list[str]:
+    listed = {
+        reference.ReferencedSOPInstanceUID
+        for study in dataset.get("CurrentRequestedProcedureEvidenceSequence", ())
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    spoken_of = set(_images(dataset))
+    return [f"image {uid} is not listed as evidence" for uid in spoken_of - listed]
+
+
+def _images(item: Dataset) -> Iterator[str]:
+    if item.get("ValueType") == "IMAGE":
+        for reference in item.get("ReferencedSOPSequence", ()):
+            yield reference.ReferencedSOPInstanceUID
+    for child in item.get("ContentSequence", ()):
+        yield from _images(child)
