@@ -1,0 +1,1 @@
+"""The durable work: when a study is complete, processing it, sending what was made."""

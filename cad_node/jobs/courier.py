@@ -1,0 +1,150 @@
+"""Brings results to one destination, in its own thread, until it has taken them.
+
+A destination that is down delays nobody but itself. While it is down, one
+delivery after the other tries it at growing intervals; when it is back, all that
+waits goes out at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from cad_node.deliver import Destination
+from cad_node.errors import DestinationRefusedError, DestinationUnreachableError, JobError
+from cad_node.jobs.faults import describe
+from cad_node.logs import study_context
+from cad_node.settings import JobsSettings
+from cad_node.store.journal import Journal
+from cad_node.store.results import ResultStore
+from cad_node.store.schema import DeliveryRecord
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+# A destination with many deliveries waiting is knocked at this often, however long each one waits.
+_LONGEST_PAUSE_S = 300.0
+
+
+class Courier:
+    """Delivers to one destination what the journal says is due.
+
+    Parameters
+    ----------
+    name
+        Of the destination, in the settings and in the journal.
+    executor
+        Stable name of this machine: what it was sending when it died is sent again.
+    clock
+        Seconds since 1970; the same as the journal's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        destination: Destination,
+        journal: Journal,
+        results: ResultStore,
+        settings: JobsSettings,
+        executor: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._destination = destination
+        self._journal = journal
+        self._results = results
+        self._settings = settings
+        self._executor = executor
+        self._clock = clock
+        self._failures = 0
+        self._resume_at = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"courier-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Begin no further delivery."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the delivery in progress; whether it ended in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def deliver_next(self) -> bool:
+        """Make one attempt at what is due for longest; False where there is nothing to do now."""
+        if self._clock() < self._resume_at:
+            return False
+        record = self._journal.outgoing.claim(self._name, self._executor)
+        if record is None:
+            return False
+        with study_context(record.study_instance_uid):
+            self._attempt(record)
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                did = self.deliver_next()
+            except Exception as error:  # the journal is away: the courier must outlive that
+                did = False
+                logger.error("courier %s: %s", self._name, describe(error))
+                self._resume_at = self._clock() + self._settings.retry_first_s
+            if not did:
+                self._stopping.wait(_LOOK_S)
+
+    def _attempt(self, record: DeliveryRecord) -> None:
+        outgoing, uid = self._journal.outgoing, record.study_instance_uid
+        started = time.monotonic()
+        try:
+            folder = self._results.folder(uid, record.revision)
+            if not folder.is_dir():
+                raise JobError("The results are no longer stored.", "Send the study to the node again.")
+            self._destination.send(
+                folder,
+                outgoing.objects_sent(self._name, uid),
+                lambda sop_instance_uid: outgoing.object_sent(self._name, uid, sop_instance_uid),
+            )
+        except (DestinationRefusedError, JobError) as error:
+            outgoing.refused(record, type(error).__name__, str(error))
+            logger.error("refused by %s: %s", self._name, error)
+            self._reached()
+        except DestinationUnreachableError as error:
+            self._postpone(record, type(error).__name__, str(error))
+        except Exception as error:  # a fault of ours; the next delivery may fare better
+            self._postpone(record, type(error).__name__, describe(error))
+        else:
+            outgoing.sent(record)
+            logger.info("sent to %s in %.1f s", self._name, time.monotonic() - started)
+            self._reached()
+
+    def _reached(self) -> None:
+        self._resume_at = 0.0
+        # One failure may have been the object's; two in a row were the destination's.
+        if self._failures >= 2:
+            logger.info("destination %s is back", self._name)
+            self._journal.outgoing.hurry(self._name)
+        self._failures = 0
+
+    def _postpone(self, record: DeliveryRecord, error: str, problem: str) -> None:
+        now = self._clock()
+        if now - record.since >= self._settings.retry_give_up_s:
+            self._journal.outgoing.given_up(record, error, problem)
+            logger.error("given up on %s after %d attempts: %s", self._name, record.attempts, problem)
+        else:
+            delay_s = self._delay_s(record.attempts)
+            self._journal.outgoing.postpone(record, error, problem, delay_s)
+            logger.warning("%s: again in %.0f s: %s", self._name, delay_s, problem)
+        self._failures += 1
+        self._resume_at = now + min(self._delay_s(self._failures), _LONGEST_PAUSE_S)
+
+    def _delay_s(self, attempts: int) -> float:
+        """Wait after the nth failure: doubling, and spread so that not all come back at once."""
+        doubled = self._settings.retry_first_s * 2.0 ** min(attempts - 1, 30)
+        return min(doubled, self._settings.retry_longest_s) * random.uniform(0.8, 1.0)

@@ -1,0 +1,1 @@
+"""What the node keeps: received files, the journal of what happened, results."""

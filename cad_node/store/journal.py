@@ -1,0 +1,302 @@
+"""What was received, what was made of it, and what was delivered.
+
+The journal is the truth about every study; the job engine and the couriers only
+act on it. Each method is one transaction: it happened wholly or not at all,
+whenever the power goes. What is to be processed is in `revisions.py`, what is to
+be delivered in `outgoing.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from cad_node.domain import StoredInstance
+from cad_node.errors import JobError
+from cad_node.settings import NodeSettings
+from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
+from cad_node.store.outgoing import Outgoing
+from cad_node.store.revisions import Revisions
+from cad_node.store.schema import (
+    SCHEMA_VERSION,
+    UNFINISHED,
+    RevisionState,
+    StudyRecord,
+    instances,
+    journal_info,
+    metadata,
+    revision_files,
+    revisions,
+    studies,
+)
+
+Clock = Callable[[], float]
+
+JOURNAL_FILE = "journal.db"
+_POSTGRES_SCHEMA = "cad_node"
+
+
+class Journal:
+    """The record of every study; safe to use from several threads and processes.
+
+    Parameters
+    ----------
+    engine
+        From `database.py`; its tables are made if they are absent.
+    clock
+        Seconds since 1970.
+
+    Raises
+    ------
+    JobError
+        The database cannot be opened, or a newer version of the node wrote it.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock = time.time) -> None:
+        if engine.dialect.name == "postgresql":
+            engine = engine.execution_options(schema_translate_map={None: _POSTGRES_SCHEMA})
+        self._engine = engine
+        self._reading = reading(engine)
+        self._clock = clock
+        self.outgoing = Outgoing(engine, clock)
+        self.revisions = Revisions(engine, self.outgoing, clock)
+        try:
+            self._create()
+        except SQLAlchemyError as error:
+            engine.dispose()
+            raise JobError(
+                f"The journal cannot be opened: {cause_of(error)}.",
+                "Check jobs.database_url, and that the data folder is writable and not full.",
+            ) from error
+
+    @classmethod
+    def open(cls, settings: NodeSettings, clock: Clock = time.time) -> Journal:
+        """Open the journal that the settings name, making it where there is none."""
+        url = settings.jobs.database_url
+        if url:
+            return cls(postgres_engine(url), clock)
+        return cls(sqlite_engine(settings.data_dir / JOURNAL_FILE, explicit_begin=True), clock)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def _create(self) -> None:
+        with self._engine.begin() as connection:
+            if self._engine.dialect.name == "postgresql":
+                # Two nodes starting at once would both create; the lock ends with the transaction.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x0CAD_0DE)))
+                connection.execute(sa.schema.CreateSchema(_POSTGRES_SCHEMA, if_not_exists=True))
+            metadata.create_all(connection)
+            version = connection.scalar(sa.select(journal_info.c.schema_version))
+            if version is None:
+                connection.execute(journal_info.insert().values(schema_version=SCHEMA_VERSION))
+        if version is not None and version != SCHEMA_VERSION:
+            self.close()
+            raise JobError(
+                f"The journal was written by another version of the node (schema {version}, "
+                f"this one knows {SCHEMA_VERSION}).",
+                "Run the version that wrote it, or point data_dir to a new folder.",
+            )
+
+    # Receiving
+
+    def record_instance(self, stored: StoredInstance) -> bool:
+        """Note an instance that lies safely in the inbox.
+
+        Returns
+        -------
+        bool
+            False for a repeat of what is known: it changes nothing and does not
+            restart the quiet time. An instance with other bytes than before
+            takes the place of the earlier one.
+        """
+        uid = stored.study_instance_uid
+        values = {
+            "study_instance_uid": uid,
+            "sop_instance_uid": stored.sop_instance_uid,
+            "series_instance_uid": stored.series_instance_uid,
+            "sop_class_uid": stored.sop_class_uid,
+            "transfer_syntax_uid": stored.transfer_syntax_uid,
+            "path": str(stored.path),
+            "sha256": stored.sha256,
+            "size_bytes": stored.size_bytes,
+            "calling_ae_title": stored.calling_ae_title,
+            "received_at": stored.received_at.timestamp(),
+        }
+        same = (instances.c.study_instance_uid == uid) & (
+            instances.c.sop_instance_uid == stored.sop_instance_uid
+        )
+        with self._engine.begin() as connection:
+            now = self._clock()
+            study = insert_if_absent(
+                connection,
+                studies,
+                {
+                    "study_instance_uid": uid,
+                    "is_open": True,
+                    "first_instance_at": now,
+                    "last_instance_at": now,
+                },
+            )
+            connection.execute(_locked_study(uid))
+            known = connection.scalar(sa.select(instances.c.sha256).where(same))
+            if known == stored.sha256:
+                return False
+            if known is None:
+                connection.execute(instances.insert().values(values))
+            else:
+                connection.execute(instances.update().where(same).values(values))
+            if not study:
+                connection.execute(
+                    studies.update()
+                    .where(studies.c.study_instance_uid == uid)
+                    .values(
+                        is_open=True,
+                        first_instance_at=sa.case(
+                            (studies.c.is_open, studies.c.first_instance_at), else_=now
+                        ),
+                        last_instance_at=now,
+                    )
+                )
+        return True
+
+    # Completion
+
+    def open_studies(self) -> list[tuple[str, float, float]]:
+        """Studies that wait for more: UID, and when the first and last instance came."""
+        query = (
+            sa.select(studies.c.study_instance_uid, studies.c.first_instance_at, studies.c.last_instance_at)
+            .where(studies.c.is_open)
+            .order_by(studies.c.first_instance_at)
+        )
+        with self._reading.begin() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+    def close_study(self, study_instance_uid: str) -> str | None:
+        """Take what was received as complete.
+
+        Returns
+        -------
+        str | None
+            The revision that is now to be processed; None where nothing changed
+            since a revision before.
+        """
+        uid = study_instance_uid
+        with self._engine.begin() as connection:
+            study = connection.execute(_locked_study(uid)).first()
+            if study is None or not study.is_open:
+                return None
+            connection.execute(
+                studies.update().where(studies.c.study_instance_uid == uid).values(is_open=False)
+            )
+            rows = connection.execute(
+                sa.select(instances.c.sop_instance_uid, instances.c.sha256, instances.c.path).where(
+                    instances.c.study_instance_uid == uid
+                )
+            ).all()
+            revision = revision_of((row.sop_instance_uid, row.sha256) for row in rows)
+            number = (
+                connection.scalar(
+                    sa.select(sa.func.coalesce(sa.func.max(revisions.c.number), 0)).where(
+                        revisions.c.study_instance_uid == uid
+                    )
+                )
+                or 0
+            )
+            made = insert_if_absent(
+                connection,
+                revisions,
+                {
+                    "study_instance_uid": uid,
+                    "revision": revision,
+                    "number": number + 1,
+                    "state": RevisionState.WAITING,
+                    "created_at": self._clock(),
+                },
+            )
+            if not made:
+                return None
+            connection.execute(
+                revision_files.insert(),
+                [
+                    {
+                        "study_instance_uid": uid,
+                        "revision": revision,
+                        "sop_instance_uid": row.sop_instance_uid,
+                        "path": row.path,
+                    }
+                    for row in rows
+                ],
+            )
+        return revision
+
+    def files_of(self, study_instance_uid: str, revision: str) -> tuple[PurePosixPath, ...]:
+        """The files of a revision, relative to the inbox, in a repeatable order."""
+        query = (
+            sa.select(revision_files.c.path)
+            .where(
+                revision_files.c.study_instance_uid == study_instance_uid,
+                revision_files.c.revision == revision,
+            )
+            .order_by(revision_files.c.sop_instance_uid)
+        )
+        with self._reading.begin() as connection:
+            return tuple(PurePosixPath(path) for path in connection.scalars(query))
+
+    # Looking
+
+    def study_records(self, study_instance_uid: str | None = None) -> list[StudyRecord]:
+        """Every study, or the one named, with the number of its instances."""
+        query = (
+            sa.select(studies, sa.func.count(instances.c.sop_instance_uid).label("instances"))
+            .join(instances, instances.c.study_instance_uid == studies.c.study_instance_uid, isouter=True)
+            .group_by(*studies.c)
+            .order_by(studies.c.last_instance_at)
+        )
+        if study_instance_uid is not None:
+            query = query.where(studies.c.study_instance_uid == study_instance_uid)
+        with self._reading.begin() as connection:
+            return [
+                StudyRecord(row.study_instance_uid, row.is_open, row.instances, row.last_instance_at)
+                for row in connection.execute(query)
+            ]
+
+    def is_idle(self) -> bool:
+        """Whether nothing is open, unprocessed or undelivered."""
+        with self._reading.begin() as connection:
+            busy = connection.scalar(
+                sa.select(
+                    sa.exists().where(studies.c.is_open)
+                    | sa.exists().where(revisions.c.state.in_(UNFINISHED))
+                )
+            )
+        return not busy and not self.outgoing.is_busy()
+
+
+def revision_of(pairs: Iterable[tuple[str, str]]) -> str:
+    """Name a set of instances: equal sets have equal names, in whatever order they came.
+
+    Parameters
+    ----------
+    pairs
+        SOP Instance UID and sha256 of each.
+
+    Examples
+    --------
+    >>> revision_of([("1.2", "aa"), ("1.3", "bb")]) == revision_of([("1.3", "bb"), ("1.2", "aa")])
+    True
+    """
+    text = "\n".join(f"{uid} {digest}" for uid, digest in sorted(pairs))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def _locked_study(uid: str) -> sa.Select[tuple[str, bool, float, float]]:
+    """The study's row, locked until the transaction ends (SQLite has locked everything already)."""
+    return sa.select(studies).where(studies.c.study_instance_uid == uid).with_for_update()

@@ -1,0 +1,269 @@
+"""The journal's deliveries: one row a revision and destination, and what was taken.
+
+Results of one study reach a destination in the order of its revisions: a later
+one waits until the earlier is sent, refused or given up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from cad_node.errors import JobError
+from cad_node.store.database import insert_if_absent, reading
+from cad_node.store.schema import (
+    UNDER_WAY,
+    DeliveryRecord,
+    DeliveryState,
+    RevisionRecord,
+    deliveries,
+    sent_objects,
+)
+
+
+class Outgoing:
+    """What is to be sent where, and what was; reached as `journal.outgoing`."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._reading = reading(engine)
+        self._clock = clock
+
+    def order(self, connection: Connection, record: RevisionRecord, destinations: Iterable[str]) -> None:
+        """Order the delivery of a revision, within the transaction that finishes it.
+
+        Where a later revision was ordered already, as after an operator's retry of
+        an old one, the older results stay here.
+        """
+        later = set(
+            connection.scalars(
+                sa.select(deliveries.c.destination).where(
+                    deliveries.c.study_instance_uid == record.study_instance_uid,
+                    deliveries.c.number > record.number,
+                )
+            )
+        )
+        now = self._clock()
+        for destination in destinations:
+            if destination in later:
+                continue
+            insert_if_absent(
+                connection,
+                deliveries,
+                {
+                    "study_instance_uid": record.study_instance_uid,
+                    "revision": record.revision,
+                    "destination": destination,
+                    "number": record.number,
+                    "state": DeliveryState.WAITING,
+                    "since": now,
+                    "next_attempt_at": now,
+                },
+            )
+        # It waits for the results before it: they have their chance now, not at the end of a long delay.
+        connection.execute(
+            deliveries.update()
+            .where(
+                deliveries.c.study_instance_uid == record.study_instance_uid,
+                deliveries.c.state == DeliveryState.WAITING,
+            )
+            .values(next_attempt_at=now)
+        )
+
+    def claim(self, destination: str, executor: str) -> DeliveryRecord | None:
+        """Take the delivery that is due for longest; None where none is due."""
+        earlier = deliveries.alias("earlier")
+        blocked = sa.exists().where(
+            earlier.c.study_instance_uid == deliveries.c.study_instance_uid,
+            earlier.c.destination == deliveries.c.destination,
+            earlier.c.number < deliveries.c.number,
+            earlier.c.state.in_(UNDER_WAY),
+        )
+        query = (
+            sa.select(deliveries)
+            .where(
+                deliveries.c.destination == destination,
+                deliveries.c.state == DeliveryState.WAITING,
+                deliveries.c.next_attempt_at <= self._clock(),
+                ~blocked,
+            )
+            .order_by(deliveries.c.next_attempt_at, deliveries.c.number)
+            .limit(1)
+        )
+        # Looked at without a write lock first: mostly nothing is due, once a second for each courier.
+        with self._reading.begin() as connection:
+            if connection.execute(query).first() is None:
+                return None
+        with self._engine.begin() as connection:
+            row = connection.execute(query.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            record = _record(row)
+            connection.execute(
+                deliveries.update()
+                .where(*_same(record))
+                .values(state=DeliveryState.SENDING, executor=executor, attempts=deliveries.c.attempts + 1)
+            )
+        return _record(row, state=DeliveryState.SENDING, attempts=record.attempts + 1)
+
+    def sent(self, record: DeliveryRecord) -> None:
+        """Note that the destination holds everything."""
+        self._end(record, DeliveryState.SENT, "", "")
+
+    def refused(self, record: DeliveryRecord, error: str, problem: str) -> None:
+        """Note a refusal for ever: not tried again until an operator says so."""
+        self._end(record, DeliveryState.REFUSED, error, problem)
+
+    def given_up(self, record: DeliveryRecord, error: str, problem: str) -> None:
+        """Note that it was tried for long enough."""
+        self._end(record, DeliveryState.GIVEN_UP, error, problem)
+
+    def postpone(self, record: DeliveryRecord, error: str, problem: str, delay_s: float) -> None:
+        """Have it tried again after `delay_s`."""
+        self._change(
+            _same(record),
+            state=DeliveryState.WAITING,
+            next_attempt_at=self._clock() + delay_s,
+            error=error,
+            problem=problem,
+        )
+
+    def hurry(self, destination: str) -> None:
+        """Have everything that waits for a destination tried now: it is back."""
+        now = self._clock()
+        self._change(
+            (
+                deliveries.c.destination == destination,
+                deliveries.c.state == DeliveryState.WAITING,
+                deliveries.c.next_attempt_at > now,
+            ),
+            next_attempt_at=now,
+        )
+
+    def release(self, executor: str) -> int:
+        """Put back what `executor` was sending when it died; how many there were."""
+        return self._change(
+            (deliveries.c.executor == executor, deliveries.c.state == DeliveryState.SENDING),
+            state=DeliveryState.WAITING,
+            next_attempt_at=self._clock(),
+        )
+
+    def retry(self, record: DeliveryRecord) -> None:
+        """Deliver anew, everything that was taken before included.
+
+        Raises
+        ------
+        JobError
+            A later revision is on its way or has arrived: the older results must
+            not come after it.
+        """
+        with self._engine.begin() as connection:
+            later = connection.scalar(
+                sa.select(sa.func.max(deliveries.c.number)).where(
+                    deliveries.c.study_instance_uid == record.study_instance_uid,
+                    deliveries.c.destination == record.destination,
+                    deliveries.c.number > record.number,
+                    deliveries.c.state.in_((*UNDER_WAY, DeliveryState.SENT)),
+                )
+            )
+            if later is not None:
+                raise JobError(
+                    f"Revision {record.number} is older than revision {later}, which is "
+                    f"on its way to {record.destination} or there already.",
+                    "Retry the newest revision.",
+                    study_instance_uid=record.study_instance_uid,
+                )
+            now = self._clock()
+            changed = connection.execute(
+                deliveries.update()
+                .where(*_same(record), deliveries.c.state != DeliveryState.SENDING)
+                .values(
+                    state=DeliveryState.WAITING,
+                    attempts=0,
+                    since=now,
+                    next_attempt_at=now,
+                    finished_at=None,
+                    error="",
+                    problem="",
+                )
+            )
+            if changed.rowcount and record.state is DeliveryState.SENT:
+                connection.execute(
+                    sent_objects.delete().where(
+                        sent_objects.c.study_instance_uid == record.study_instance_uid,
+                        sent_objects.c.destination == record.destination,
+                    )
+                )
+
+    # Single objects
+
+    def object_sent(self, destination: str, study_instance_uid: str, sop_instance_uid: str) -> None:
+        """Note that a destination has taken one object."""
+        with self._engine.begin() as connection:
+            insert_if_absent(
+                connection,
+                sent_objects,
+                {
+                    "destination": destination,
+                    "sop_instance_uid": sop_instance_uid,
+                    "study_instance_uid": study_instance_uid,
+                    "sent_at": self._clock(),
+                },
+            )
+
+    def objects_sent(self, destination: str, study_instance_uid: str) -> frozenset[str]:
+        """SOP Instance UIDs of a study that a destination has taken."""
+        query = sa.select(sent_objects.c.sop_instance_uid).where(
+            sent_objects.c.destination == destination,
+            sent_objects.c.study_instance_uid == study_instance_uid,
+        )
+        with self._reading.begin() as connection:
+            return frozenset(connection.scalars(query))
+
+    # Looking
+
+    def is_busy(self) -> bool:
+        """Whether anything is still to be sent."""
+        with self._reading.begin() as connection:
+            return bool(connection.scalar(sa.select(sa.exists().where(deliveries.c.state.in_(UNDER_WAY)))))
+
+    def of_study(self, study_instance_uid: str) -> list[DeliveryRecord]:
+        """Every delivery of a study, the first revision first."""
+        return self._select(deliveries.c.study_instance_uid == study_instance_uid)
+
+    def all(self, state: DeliveryState | None = None) -> list[DeliveryRecord]:
+        """Every delivery, oldest first."""
+        return self._select(*([] if state is None else [deliveries.c.state == state]))
+
+    def _select(self, *conditions: sa.ColumnElement[bool]) -> list[DeliveryRecord]:
+        query = (
+            sa.select(deliveries)
+            .where(*conditions)
+            .order_by(deliveries.c.since, deliveries.c.number, deliveries.c.destination)
+        )
+        with self._reading.begin() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def _end(self, record: DeliveryRecord, state: DeliveryState, error: str, problem: str) -> None:
+        self._change(_same(record), state=state, finished_at=self._clock(), error=error, problem=problem)
+
+    def _change(self, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> int:
+        with self._engine.begin() as connection:
+            return connection.execute(deliveries.update().where(*conditions).values(**values)).rowcount
+
+
+def _same(record: DeliveryRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        deliveries.c.study_instance_uid == record.study_instance_uid,
+        deliveries.c.revision == record.revision,
+        deliveries.c.destination == record.destination,
+    )
+
+
+def _record(row: sa.Row[tuple[object, ...]], **changes: object) -> DeliveryRecord:
+    values = {**row._mapping, **changes}
+    del values["executor"]
+    return DeliveryRecord(**{**values, "state": DeliveryState(str(values["state"]))})

@@ -1,0 +1,184 @@
+"""Result objects, stored before they are sent.
+
+`ROOT/STUDY UID/NUMBER-REVISION/` holds everything made of one revision of a study:
+`seg-001.dcm` …, `sr.dcm`, `preview-001.png` …, `index.html` and `result.json`.
+A folder is there wholly or not at all; it is never changed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from cad_node.domain import is_valid_uid
+from cad_node.errors import JobError
+
+logger = logging.getLogger(__name__)
+
+_REVISION = re.compile(r"[0-9a-f]{1,64}")
+_UNFINISHED = ".unfinished"
+_STALE_S = 86400.0
+
+
+class ResultStore:
+    """Folders of results below `root`; safe to use from several threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def commit(self, study_instance_uid: str, revision: str, write: Callable[[Path], None]) -> Path:
+        """Store what `write` puts into the empty folder that it is given.
+
+        The files are on the disk before the folder gets its name. What is stored
+        already is not written again.
+
+        Returns
+        -------
+        Path
+            The folder of the revision.
+
+        Raises
+        ------
+        OSError
+            The disk is full or not writable; nothing is left behind.
+        """
+        done = self._find(study_instance_uid, revision)
+        if done is not None:
+            return done
+        unfinished = self.root / _UNFINISHED
+        unfinished.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{study_instance_uid}-", dir=unfinished))
+        try:
+            write(work)
+            sync_tree(work)
+            work.chmod(0o755)  # mkdtemp makes it 0700; who may enter is decided by data_dir
+            target = self.folder(study_instance_uid, revision)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                work.rename(target)
+            except OSError:
+                # Somebody else was faster, for example a node thought dead: both are equal.
+                done = self._find(study_instance_uid, revision)
+                if done is None:
+                    raise
+                return done
+            sync_folder(target.parent)
+            sync_folder(self.root)
+            return target
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def folder(self, study_instance_uid: str, revision: str) -> Path:
+        """Where the results of a revision are, or would be: look whether it is there."""
+        done = self._find(study_instance_uid, revision)
+        if done is not None:
+            return done
+        numbers = [_number(path) for path in self._revisions(study_instance_uid)]
+        return self._study(study_instance_uid) / f"{max(numbers, default=0) + 1:04d}-{revision}"
+
+    def latest_before(self, study_instance_uid: str, revision: str) -> Path | None:
+        """The results stored last before those of `revision`; None for the first."""
+        done = self._find(study_instance_uid, revision)
+        before = [
+            path
+            for path in self._revisions(study_instance_uid)
+            if done is None or _number(path) < _number(done)
+        ]
+        return before[-1] if before else None
+
+    def find_object(self, sop_instance_uid: str, study_instance_uid: str | None = None) -> Path | None:
+        """The newest file of a result object, found by its File Meta Information.
+
+        Parameters
+        ----------
+        sop_instance_uid
+            Of the SEG or SR.
+        study_instance_uid
+            Where to look. None looks through every study, which takes long.
+        """
+        if study_instance_uid is not None:
+            studies = [self._study(study_instance_uid)]
+        else:
+            studies = [path for path in self.root.glob("*") if is_valid_uid(path.name)]
+        for study in studies:
+            for folder in reversed(self._revisions(study.name)):
+                for path in object_files(folder):
+                    if object_uid(path) == sop_instance_uid:
+                        return path
+        return None
+
+    def clean_up(self) -> None:
+        """Remove what interrupted commits left behind more than a day ago."""
+        for path in (self.root / _UNFINISHED).glob("*"):
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                logger.info("removing an unfinished result folder")
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _study(self, study_instance_uid: str) -> Path:
+        if not is_valid_uid(study_instance_uid):
+            raise JobError("A Study Instance UID is not a valid UID.", "See PS3.5 section 9.1.")
+        return self.root / study_instance_uid
+
+    def _revisions(self, study_instance_uid: str) -> list[Path]:
+        found = self._study(study_instance_uid).glob("[0-9]*-*")
+        return sorted(found, key=_number)
+
+    def _find(self, study_instance_uid: str, revision: str) -> Path | None:
+        if not _REVISION.fullmatch(revision):
+            raise JobError("A revision is not a hexadecimal digest.", "See cad-node jobs list.")
+        found = self._study(study_instance_uid).glob(f"[0-9]*-{revision}")
+        return next(iter(sorted(found)), None)
+
+
+def object_files(folder: Path) -> list[Path]:
+    """The DICOM objects of a result folder in the order to send them.
+
+    What is referred to comes before what refers to it: SEG before SR.
+    """
+    return sorted(folder.glob("*.dcm"), key=lambda path: (path.name.startswith("sr"), path.name))
+
+
+def object_uid(path: Path) -> str:
+    """SOP Instance UID of a Part 10 file; empty where it is none."""
+    try:
+        return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
+    except (InvalidDicomError, EOFError):
+        return ""
+
+
+def sync_tree(folder: Path) -> None:
+    """Have every file below `folder`, and the folders, on the disk before returning."""
+    for path in _files(folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    for inner in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+        sync_folder(inner)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in `folder` on the disk before returning."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.partition("-")[0])

@@ -1,0 +1,156 @@
+"""The journal's revisions: sets of instances that are to be processed, and how far they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from cad_node.store.database import reading
+from cad_node.store.outgoing import Outgoing
+from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState, revisions
+
+
+class Revisions:
+    """What is to be processed and what was; reached as `journal.revisions`."""
+
+    def __init__(self, engine: Engine, outgoing: Outgoing, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._reading = reading(engine)
+        self._outgoing = outgoing
+        self._clock = clock
+
+    def startable(self) -> list[RevisionRecord]:
+        """Revisions to be queued, oldest first: none while an earlier one of the study is unfinished."""
+        earlier = revisions.alias("earlier")
+        blocked = sa.exists().where(
+            earlier.c.study_instance_uid == revisions.c.study_instance_uid,
+            earlier.c.number < revisions.c.number,
+            earlier.c.state.in_(UNFINISHED),
+        )
+        return self._select(revisions.c.state == RevisionState.WAITING, ~blocked)
+
+    def started(self) -> list[RevisionRecord]:
+        """Revisions that the job engine was given and has not finished."""
+        return self._select(revisions.c.state.in_((RevisionState.QUEUED, RevisionState.PROCESSING)))
+
+    def mark_queued(self, record: RevisionRecord) -> None:
+        """Note that the job engine has it; harmless when it went on already."""
+        self._update(record, (RevisionState.WAITING,), state=RevisionState.QUEUED)
+
+    def begin(self, record: RevisionRecord, executor: str) -> int:
+        """Note that processing begins on `executor`.
+
+        Returns
+        -------
+        int
+            How often it was begun since it was ordered, this time included; 0 where the
+            revision is finished or another run took over, and nothing is to be done.
+        """
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                revisions.update()
+                .where(*_same_run(record), revisions.c.state.in_(UNFINISHED))
+                .values(state=RevisionState.PROCESSING, starts=revisions.c.starts + 1, executor=executor)
+            )
+            if not changed.rowcount:
+                return 0
+            return connection.scalar(sa.select(revisions.c.starts).where(*_same_run(record))) or 0
+
+    def finish(self, record: RevisionRecord, destinations: Iterable[str]) -> None:
+        """Note that the results are stored, and order their delivery, in one."""
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                revisions.update()
+                .where(*_same_run(record), revisions.c.state.in_(UNFINISHED))
+                .values(state=RevisionState.DONE, finished_at=self._clock(), error="", problem="")
+            )
+            if changed.rowcount:
+                self._outgoing.order(connection, record, destinations)
+
+    def fail(self, record: RevisionRecord, error: str, problem: str) -> None:
+        """Note that processing failed for good, with the class of the error and its message."""
+        self._update(
+            record,
+            UNFINISHED,
+            state=RevisionState.FAILED,
+            finished_at=self._clock(),
+            error=error,
+            problem=problem,
+        )
+
+    def restart(self, record: RevisionRecord) -> bool:
+        """Have processing that ended without a result begun anew, as a new run.
+
+        Returns
+        -------
+        bool
+            False where it is finished, or another run has begun meanwhile.
+        """
+        return self._update(
+            record,
+            (RevisionState.QUEUED, RevisionState.PROCESSING),
+            state=RevisionState.WAITING,
+            run=revisions.c.run + 1,
+        )
+
+    def retry(self, record: RevisionRecord) -> bool:
+        """Have a revision that failed processed anew; False where it has not failed."""
+        return self._update(
+            record,
+            (RevisionState.FAILED,),
+            state=RevisionState.WAITING,
+            run=revisions.c.run + 1,
+            starts=0,
+            finished_at=None,
+            error="",
+            problem="",
+        )
+
+    # Looking
+
+    def get(self, study_instance_uid: str, revision: str) -> RevisionRecord | None:
+        """One revision of a study."""
+        found = self._select(
+            revisions.c.study_instance_uid == study_instance_uid, revisions.c.revision == revision
+        )
+        return found[0] if found else None
+
+    def of_study(self, study_instance_uid: str) -> list[RevisionRecord]:
+        """All revisions of a study, the first first."""
+        return self._select(revisions.c.study_instance_uid == study_instance_uid)
+
+    def all(self, state: RevisionState | None = None) -> list[RevisionRecord]:
+        """All revisions, in the order in which they became complete."""
+        return self._select(*([] if state is None else [revisions.c.state == state]))
+
+    def _select(self, *conditions: sa.ColumnElement[bool]) -> list[RevisionRecord]:
+        query = (
+            sa.select(revisions)
+            .where(*conditions)
+            .order_by(revisions.c.created_at, revisions.c.study_instance_uid, revisions.c.number)
+        )
+        with self._reading.begin() as connection:
+            return [
+                RevisionRecord(**{**row._mapping, "state": RevisionState(row.state)})
+                for row in connection.execute(query)
+            ]
+
+    def _update(self, record: RevisionRecord, states: Iterable[RevisionState], **values: object) -> bool:
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                revisions.update()
+                .where(*_same_run(record), revisions.c.state.in_(tuple(states)))
+                .values(**values)
+            )
+            return changed.rowcount > 0
+
+
+def _same_run(record: RevisionRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        revisions.c.study_instance_uid == record.study_instance_uid,
+        revisions.c.revision == record.revision,
+        revisions.c.run == record.run,
+    )

@@ -1,0 +1,183 @@
+"""Tables of the journal, and its rows as the other rooms see them.
+
+No table holds patient data: UIDs, digests, states, times and AE titles only.
+Times are seconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+# Raised with every change of the tables; an older journal is then migrated or refused.
+SCHEMA_VERSION = 1
+
+
+class RevisionState(StrEnum):
+    """How far a revision of a study has come."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+UNFINISHED = (RevisionState.WAITING, RevisionState.QUEUED, RevisionState.PROCESSING)
+
+
+class DeliveryState(StrEnum):
+    """How far one revision has come on its way to one destination."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    REFUSED = "refused"
+    GIVEN_UP = "given_up"
+
+
+UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as it was received so far; open: more instances are waited for."""
+
+    study_instance_uid: str
+    is_open: bool
+    instances: int
+    last_instance_at: float
+
+
+@dataclass(frozen=True)
+class RevisionRecord:
+    """One set of instances of a study and what became of it.
+
+    `number` counts the revisions of the study from 1. `run` counts the durable
+    workflows that were started for it, `starts` how often processing was begun
+    since it was ordered (by completion, or by an operator's retry). `error` is the
+    class of the error, `problem` its message.
+    """
+
+    study_instance_uid: str
+    revision: str
+    number: int
+    state: RevisionState
+    run: int
+    starts: int
+    executor: str
+    created_at: float
+    finished_at: float | None
+    error: str
+    problem: str
+
+    @property
+    def workflow_id(self) -> str:
+        """Name of the durable workflow; derived, so that it is never started twice."""
+        first = f"study/{self.study_instance_uid}/{self.revision}"
+        return first if self.run == 1 else f"{first}/{self.run}"
+
+
+@dataclass(frozen=True)
+class DeliveryRecord:
+    """One revision on its way to one destination."""
+
+    study_instance_uid: str
+    revision: str
+    number: int
+    destination: str
+    state: DeliveryState
+    attempts: int
+    since: float
+    next_attempt_at: float
+    finished_at: float | None
+    error: str
+    problem: str
+
+
+metadata = sa.MetaData()
+
+_UID = sa.String(64)  # PS3.5 section 9.1
+
+journal_info = sa.Table("journal_info", metadata, sa.Column("schema_version", sa.Integer, primary_key=True))
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("is_open", sa.Boolean, nullable=False, index=True),
+    sa.Column("first_instance_at", sa.Double, nullable=False),
+    sa.Column("last_instance_at", sa.Double, nullable=False),
+)
+
+instances = sa.Table(
+    "instances",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("sop_instance_uid", _UID, primary_key=True),
+    sa.Column("series_instance_uid", _UID, nullable=False),
+    sa.Column("sop_class_uid", _UID, nullable=False),
+    sa.Column("transfer_syntax_uid", _UID, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("calling_ae_title", sa.String(16), nullable=False),
+    sa.Column("received_at", sa.Double, nullable=False),
+)
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("run", sa.Integer, nullable=False, default=1),
+    sa.Column("starts", sa.Integer, nullable=False, default=0),
+    sa.Column("executor", sa.String(64), nullable=False, default=""),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("error", sa.String(128), nullable=False, default=""),
+    sa.Column("problem", sa.Text, nullable=False, default=""),
+    sa.UniqueConstraint("study_instance_uid", "number"),
+)
+
+# The instances as they were when the study was complete: what comes later is the next revision's.
+revision_files = sa.Table(
+    "revision_files",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("sop_instance_uid", _UID, primary_key=True),
+    sa.Column("path", sa.Text, nullable=False),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("executor", sa.String(64), nullable=False, default=""),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("next_attempt_at", sa.Double, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("error", sa.String(128), nullable=False, default=""),
+    sa.Column("problem", sa.Text, nullable=False, default=""),
+    sa.Index("deliveries_due", "destination", "state", "next_attempt_at"),
+)
+
+# What a destination has taken: after a partial failure only the rest is sent.
+sent_objects = sa.Table(
+    "sent_objects",
+    metadata,
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("sop_instance_uid", _UID, primary_key=True),
+    sa.Column("study_instance_uid", _UID, nullable=False, index=True),
+    sa.Column("sent_at", sa.Double, nullable=False),
+)
