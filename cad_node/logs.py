@@ -15,7 +15,7 @@ _study: contextvars.ContextVar[str] = contextvars.ContextVar("study", default="-
 
 # Libraries that log data sets, file names or SQL at levels below these.
 _QUIET = {
-    "pydicom": logging.ERROR,
+    "pydicom": logging.CRITICAL,  # logs the traceback of every decoder that fails, as an error
     "pynetdicom": logging.ERROR,
     "highdicom": logging.ERROR,
     "dbos": logging.ERROR,

@@ -26,6 +26,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    RLELossless,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
     generate_uid,
@@ -151,14 +152,18 @@ def draw_texts(pixels: NDArray[np.uint8], texts: Sequence[Text]) -> NDArray[np.u
 
 
 def paint_flow(pixels: NDArray[np.uint8], box: BoxBounds, seed: int = 1) -> NDArray[np.uint8]:
-    """A copy of an RGB picture with red and blue vessels inside `box`."""
+    """A copy of an RGB picture with red and blue vessels inside `box`, brighter where faster."""
     painted = pixels.copy()
     rows, columns = box[1] - box[0], box[3] - box[2]
     r, c = np.mgrid[:rows, :columns]
-    phase = np.sin(c / 9.0 + r / 23.0 + seed) + 0.6 * np.sin(r / 7.0)
+    velocity = np.sin(c / 9.0 + r / 23.0 + seed) + 0.6 * np.sin(r / 7.0)
+    velocity += np.random.default_rng(seed).normal(0, 0.05, velocity.shape)
+    speed = np.clip(np.abs(velocity) / 1.6, 0, 1)[..., None]
     part = painted[box[0] : box[1], box[2] : box[3]]
-    part[phase > 0.4] = (210, 40, 10)
-    part[phase < -0.4] = (20, 50, 220)
+    towards = (np.array((120, 0, 0)) + speed * np.array((135, 200, 20))).astype(np.uint8)
+    away = (np.array((0, 0, 130)) + speed * np.array((20, 200, 125))).astype(np.uint8)
+    part[velocity > 0.4] = towards[velocity > 0.4]
+    part[velocity < -0.4] = away[velocity < -0.4]
     return painted
 
 
@@ -441,7 +446,8 @@ def _compress(dataset: Dataset, stack: NDArray[Any], syntax: UID, quality: int) 
         dataset.LossyImageCompressionMethod = "ISO_10918_1"
         dataset.ImageType = ["DERIVED", *list(dataset.ImageType)[1:]]
         return
-    options: dict[str, Any] = {}
+    # GDCM's RLE encoder, which comes first, aborts the process on an odd number of pixels.
+    options: dict[str, Any] = {"encoding_plugin": "pylibjpeg"} if syntax == RLELossless else {}
     if syntax in (JPEG2000, JPEG2000Lossless):
         # The encoder takes RGB and does the transform that the photometric names itself.
         if stack.ndim == 4:

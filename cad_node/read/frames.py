@@ -48,8 +48,8 @@ _SIZED_SYNTAXES = frozenset(
 class DecodedImage:
     """The one image whose frames a study keeps in memory."""
 
-    path: Path | None = None
-    frames: tuple[Frame, ...] = ()
+    # One attribute, so that a thread never sees the path of one image with the frames of another.
+    kept: tuple[Path | None, tuple[Frame, ...]] = (None, ())
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,13 @@ class LazyFrames(Sequence[Frame]):
         return {**self.__dict__, "decoded": DecodedImage()}
 
     def _all(self) -> tuple[Frame, ...]:
-        if self.decoded.path != self.path:
-            self.decoded.path, self.decoded.frames = None, ()  # free before the next is made
+        path, frames = self.decoded.kept
+        if path != self.path:
+            del frames
+            self.decoded.kept = (None, ())  # free before the next is made
             frames = self._decode()
-            self.decoded.path, self.decoded.frames = self.path, frames
-            return frames
-        return self.decoded.frames
+            self.decoded.kept = (self.path, frames)
+        return frames
 
     def _decode(self) -> tuple[Frame, ...]:
         study = self.reference.study_instance_uid

@@ -16,6 +16,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 
@@ -264,9 +265,20 @@ def _mend(dataset: Dataset) -> None:
                     _mend(item)
             elif element.VR in {"DA", "TM"}:
                 element.value = _straight(element.value, _DATE if element.VR == "DA" else _TIME)
+            elif element.VR in {"IS", "DS"} and not _is_numeric(element.value):
+                del dataset[tag]
         except Exception:  # see _values
             logger.debug("Attribute %s could not be converted and was dropped", tag)
             del dataset[tag]
+
+
+def _is_numeric(value: object) -> bool:
+    """Whether IS or DS holds numbers: pydicom leaves text that is none as text."""
+    if isinstance(value, str):
+        return not value.strip(" \0")
+    if isinstance(value, Iterable):
+        return all(_is_numeric(one) for one in value)
+    return value is None or isinstance(value, int | float | Decimal)
 
 
 def _straight(value: object, pattern: re.Pattern[str]) -> object:

@@ -17,6 +17,8 @@ from cad_node.domain import Box, NotAnalysed, Refusal
 _COLOUR_DISTANCE = 45.0
 # Where more than half of what can be seen is this far from grey, the picture as a whole is tinted.
 _TINTED = 20.0
+# Mean length of the unit vectors from grey to the colours: 1 for one hue, near 0 for a rainbow.
+_ONE_DIRECTION = 0.9
 # Looked at in at most so many rows and columns; flow is large.
 _LONGEST_SIDE = 512
 # Strokes thinner than this share of the longer side are text, callipers and frames of boxes.
@@ -37,8 +39,8 @@ def gate_pixels(pixels: NDArray[np.uint8], tissue: Box | None = None) -> Refusal
     pixels
         uint8 `(rows, columns)` or `(rows, columns, 3)`; grey always passes.
     tissue
-        Where to look. None: everywhere except for evenly coloured areas, which
-        are the scanner's own banners.
+        Where to look. None: everywhere except for evenly coloured areas at the
+        edges, which are the scanner's own banners.
     """
     if pixels.ndim == 2:
         return None
@@ -47,7 +49,7 @@ def gate_pixels(pixels: NDArray[np.uint8], tissue: Box | None = None) -> Refusal
     part = np.ascontiguousarray(part[::step, ::step])
     coloured = _off_tint(part)
     if tissue is None:
-        coloured &= ~_even(part)
+        coloured &= ~_banners(part)
     side = max(2, round(max(part.shape[:2]) * _STROKE)) + 1
     areas = cv2.morphologyEx(coloured.astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8)) > 0
     share = float(areas.mean()) if areas.size else 0.0
@@ -63,8 +65,7 @@ def _off_tint(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
     luminance = rgb @ np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601
     red, blue = rgb[..., 0] - luminance, rgb[..., 2] - luminance
     off = np.hypot(red, blue) > _COLOUR_DISTANCE
-    shown = luminance > 30
-    if not shown.any() or float((np.hypot(red, blue) > _TINTED)[shown].mean()) < 0.5:
+    if not _is_tinted(red[luminance > 30], blue[luminance > 30]):
         return np.asarray(off)
     level = (luminance / 16).astype(np.uint8)
     for value in np.unique(level):
@@ -74,11 +75,26 @@ def _off_tint(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(off)
 
 
-def _even(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels whose surroundings have nearly one colour."""
-    smallest = cv2.erode(part, np.ones((5, 5), np.uint8)).astype(np.int16)
-    largest = cv2.dilate(part, np.ones((5, 5), np.uint8)).astype(np.int16)
-    return np.asarray((largest - smallest).max(axis=-1) <= 12)
+def _is_tinted(red: NDArray[np.float32], blue: NDArray[np.float32]) -> bool:
+    """Whether most pixels are off grey, and all in about the same direction."""
+    length = np.hypot(red, blue)
+    far = length > _TINTED
+    if not far.size or float(far.mean()) < 0.5:
+        return False
+    towards = float(np.hypot((red[far] / length[far]).mean(), (blue[far] / length[far]).mean()))
+    return towards > _ONE_DIRECTION
+
+
+def _banners(part: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Areas of nearly one colour, neither black nor white, that touch the edge of the picture."""
+    window = np.ones((5, 5), np.uint8)
+    spread = (cv2.dilate(part, window).astype(np.int16) - cv2.erode(part, window)).max(axis=-1)
+    even = (spread <= 12).astype(np.uint8)
+    labels = cv2.connectedComponents(even * (np.ptp(part, axis=-1) > 12).astype(np.uint8))[1]
+    edge = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
+    banner = np.isin(labels, edge[edge > 0]).astype(np.uint8)
+    # Texts on the banner and the rim that the window left belong to it.
+    return np.asarray(cv2.morphologyEx(banner, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8)) > 0)
 
 
 def _is_elastogram(part: NDArray[np.uint8], areas: NDArray[np.bool_]) -> bool:
