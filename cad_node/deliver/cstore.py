@@ -171,7 +171,13 @@ class CStoreDestination:
         ae.network_timeout = settings.timeout_s
         for abstract_syntax, transfer_syntaxes in contexts:
             ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
-        association = ae.associate(settings.host, settings.port, ae_title=settings.ae_title)
+        try:
+            association = ae.associate(settings.host, settings.port, ae_title=settings.ae_title)
+        except OSError as error:
+            raise self._unreachable(
+                f"cannot be reached: the name {settings.host} is not known",
+                "Check host, and the name server.",
+            ) from error
         if not association.is_established:
             raise self._not_established(association)
         try:

@@ -24,7 +24,8 @@ from cad_node.store.schema import DeliveryRecord
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.5
+# An operator's retry comes from another process, which cannot wake the courier.
+_LOOK_S = 1.0
 # A destination with many deliveries waiting is knocked at this often, however long each one waits.
 _LONGEST_PAUSE_S = 300.0
 
@@ -62,15 +63,21 @@ class Courier:
         self._failures = 0
         self._resume_at = 0.0
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"courier-{name}", daemon=True)
 
     def start(self) -> None:
         """Begin to deliver."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look at once: something may be due."""
+        self._wake.set()
+
     def ask_to_stop(self) -> None:
         """Begin no further delivery."""
         self._stopping.set()
+        self._wake.set()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the delivery in progress; whether it ended in time."""
@@ -97,7 +104,8 @@ class Courier:
                 logger.error("courier %s: %s", self._name, describe(error))
                 self._resume_at = self._clock() + self._settings.retry_first_s
             if not did:
-                self._stopping.wait(_LOOK_S)
+                self._wake.wait(_LOOK_S)
+                self._wake.clear()
 
     def _attempt(self, record: DeliveryRecord) -> None:
         outgoing, uid = self._journal.outgoing, record.study_instance_uid
@@ -134,17 +142,19 @@ class Courier:
 
     def _postpone(self, record: DeliveryRecord, error: str, problem: str) -> None:
         now = self._clock()
+        # Spread, so that not all that failed together comes back together.
+        spread = random.uniform(0.8, 1.0)
         if now - record.since >= self._settings.retry_give_up_s:
             self._journal.outgoing.given_up(record, error, problem)
             logger.error("given up on %s after %d attempts: %s", self._name, record.attempts, problem)
         else:
-            delay_s = self._delay_s(record.attempts)
+            delay_s = self._delay_s(record.attempts) * spread
             self._journal.outgoing.postpone(record, error, problem, delay_s)
             logger.warning("%s: again in %.0f s: %s", self._name, delay_s, problem)
         self._failures += 1
-        self._resume_at = now + min(self._delay_s(self._failures), _LONGEST_PAUSE_S)
+        self._resume_at = now + min(self._delay_s(self._failures), _LONGEST_PAUSE_S) * spread
 
     def _delay_s(self, attempts: int) -> float:
-        """Wait after the nth failure: doubling, and spread so that not all come back at once."""
+        """Wait after the nth failure, doubling."""
         doubled = self._settings.retry_first_s * 2.0 ** min(attempts - 1, 30)
-        return min(doubled, self._settings.retry_longest_s) * random.uniform(0.8, 1.0)
+        return min(doubled, self._settings.retry_longest_s)

@@ -240,6 +240,8 @@ class JobEngine:
 
     def _finish_step(self, study_instance_uid: str, revision: str, run: int) -> None:
         self._journal.revisions.finish(self._record(study_instance_uid, revision, run), self._destinations)
+        for courier in self._couriers:
+            courier.wake()
 
     def _raise_if_stopping(self) -> None:
         """Leave a study as it is in the journal; the next start takes it up."""
