@@ -20,33 +20,13 @@ from pathlib import Path
 
 from cad_node.deliver import Destination
 from cad_node.domain import Status
+from cad_node.encode import REPORT_COLUMNS
 from cad_node.errors import CadNodeError, DeliveryError
 from cad_node.process import RESULT_FILE, StudySummary, StudyTask, read_summary
 
 logger = logging.getLogger(__name__)
 
 REPORT_FILE = "report.csv"
-REPORT_COLUMNS = (
-    "study_instance_uid",
-    "series_instance_uid",
-    "sop_instance_uid",
-    "frame",
-    "status",
-    "reason",
-    "class",
-    "p_normal",
-    "p_benign",
-    "p_malignant",
-    "lesions",
-    "long_axis_mm",
-    "short_axis_mm",
-    "area_mm2",
-    "annotations_removed",
-    "seg",
-    "sr",
-    "preview",
-    "seconds",
-)
 _PATH_COLUMNS = ("seg", "sr", "preview")
 _INPUT_FILE = "input.sha256"
 

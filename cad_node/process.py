@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cad_node import __version__
-from cad_node.domain import Provenance, StudyResult, UltrasoundStudy
+from cad_node.domain import Provenance, StudyResult
 from cad_node.encode import (
     EncodedObject,
     Templates,
@@ -28,14 +28,14 @@ from cad_node.encode import (
     render_preview,
     report_rows,
 )
-from cad_node.errors import NoUsableFramesError
 from cad_node.logs import study_context
 from cad_node.networks import load_model
 from cad_node.networks.bundle import Bundle
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.run import Steps, analyse
 from cad_node.pipeline.segment import find_lesions
-from cad_node.read import gate_frame, read_headers, read_result, read_study
+from cad_node.read import gate_image, read_headers, read_study
+from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
 from cad_node.settings import NodeSettings, PipelineSettings
 
@@ -96,15 +96,15 @@ class Processor:
             A result object would not have been valid.
         """
         clock = _Stopwatch()
-        study = clock.time("read", lambda: self._read(task.files))
+        breast_only = self.settings.pipeline.breast_only
+        study = clock.time("read", lambda: read_study(task.files, breast_only=breast_only))
         with study_context(study.study_instance_uid):
             result = clock.time("analyse", lambda: analyse(study, self.steps))
             objects = clock.time("encode", lambda: self._encode(result, task))
             clock.time("write", lambda: _write_objects(objects, task.output))
             previews = clock.time("preview", lambda: self._previews(result, task.output))
-            summary = self._summary(result, objects, previews, clock.seconds)
-            _write_summary(summary, result.provenance, task.output)
-            page = render_page(result, previews, self.templates)
+            summary = _write_summary(result, objects, previews, clock.seconds, task.output)
+            page = render_page(result, previews, self.templates, segs=_segs(objects), sr=_report(objects))
             (task.output / PAGE_FILE).write_text(page, encoding="utf-8")
             logger.info(
                 "processed %d images, %d with lesions, in %.1f s",
@@ -114,18 +114,8 @@ class Processor:
             )
         return summary
 
-    def _read(self, files: Sequence[Path]) -> UltrasoundStudy:
-        study = read_study(files, breast_only=self.settings.pipeline.breast_only)
-        if not study.images:
-            raise NoUsableFramesError(
-                "No file of the study could be read.",
-                "Send the study again.",
-                study_instance_uid=study.study_instance_uid,
-            )
-        return study
-
     def _encode(self, result: StudyResult, task: StudyTask) -> tuple[EncodedObject, ...]:
-        earlier = [read_result(path) for path in task.earlier]
+        earlier = [read_with_pixels(path) for path in task.earlier]
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in earlier}
         reports = [dataset for dataset in earlier if dataset.Modality == "SR"]
         return encode_study(
@@ -147,36 +137,6 @@ class Processor:
                 (output / name).write_bytes(picture)
         return names
 
-    def _summary(
-        self,
-        result: StudyResult,
-        objects: Sequence[EncodedObject],
-        previews: Mapping[str, str],
-        seconds: Mapping[str, float],
-    ) -> StudySummary:
-        files = file_names(objects)
-        segs = {
-            str(item.source_sop_instance_uid): name
-            for item, name in zip(objects, files, strict=True)
-            if item.kind == "seg"
-        }
-        report = next((name for item, name in zip(objects, files, strict=True) if item.kind == "sr"), "")
-        rows = report_rows(result, segs=segs, sr=report, previews=previews)
-        return StudySummary(
-            result.study_instance_uid,
-            tuple(rows),
-            tuple(
-                {
-                    "file": name,
-                    "kind": item.kind,
-                    "sop_class_uid": str(item.dataset.SOPClassUID),
-                    "sop_instance_uid": str(item.dataset.SOPInstanceUID),
-                }
-                for item, name in zip(objects, files, strict=True)
-            ),
-            dict(seconds),
-        )
-
 
 def load_processor(settings: NodeSettings) -> Processor:
     """Load model, templates and OCR once.
@@ -190,7 +150,7 @@ def load_processor(settings: NodeSettings) -> Processor:
     cleaner = Cleaner(settings.pipeline, threads=settings.runtime.threads or 1)
     pipeline = settings.pipeline
     steps = Steps(
-        gate_frame=gate_frame,
+        gate=gate_image,
         clean=cleaner.clean_image,
         find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
         provenance=provenance(model.bundle, pipeline, cleaner.describe()),
@@ -241,15 +201,41 @@ def _write_objects(objects: Sequence[EncodedObject], output: Path) -> None:
         item.dataset.save_as(output / name, enforce_file_format=True)
 
 
-def _write_summary(summary: StudySummary, made_by: Provenance, output: Path) -> None:
-    content = {
-        "study_instance_uid": summary.study_instance_uid,
-        "provenance": asdict(made_by),
-        "objects": [dict(item) for item in summary.objects],
-        "rows": [dict(row) for row in summary.rows],
-        "seconds": {stage: round(spent, 3) for stage, spent in summary.seconds.items()},
-    }
+def _segs(objects: Sequence[EncodedObject]) -> dict[str, str]:
+    """File name of the SEG of each image that has one."""
+    pairs = zip(objects, file_names(objects), strict=True)
+    return {str(item.source_sop_instance_uid): name for item, name in pairs if item.kind == "seg"}
+
+
+def _report(objects: Sequence[EncodedObject]) -> str:
+    pairs = zip(objects, file_names(objects), strict=True)
+    return next((name for item, name in pairs if item.kind == "sr"), "")
+
+
+def _write_summary(
+    result: StudyResult,
+    objects: Sequence[EncodedObject],
+    previews: Mapping[str, str],
+    seconds: Mapping[str, float],
+    output: Path,
+) -> StudySummary:
+    summary = StudySummary(
+        result.study_instance_uid,
+        tuple(report_rows(result, segs=_segs(objects), sr=_report(objects), previews=previews)),
+        tuple(
+            {
+                "file": name,
+                "kind": item.kind,
+                "sop_class_uid": str(item.dataset.SOPClassUID),
+                "sop_instance_uid": str(item.dataset.SOPInstanceUID),
+            }
+            for item, name in zip(objects, file_names(objects), strict=True)
+        ),
+        {stage: round(spent, 3) for stage, spent in seconds.items()},
+    )
+    content = {**asdict(summary), "provenance": asdict(result.provenance)}
     (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return summary
 
 
 class _Stopwatch:

@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 class Steps:
     """The parts that need loading, handed in by the node.
 
-    `gate_frame` looks at pixels for what the header did not say; `clean` takes
+    `gate` looks at pixels for what the header did not say; `clean` takes
     all frames of an image, since marks that stand still through a loop are
     found once; `find_lesions` looks at one cleaned frame.
     """
 
-    gate_frame: Callable[[Frame], Refusal | None]
+    gate: Callable[[UltrasoundImage], Refusal | None]
     clean: Callable[[Sequence[Frame]], Iterator[CleanFrame]]
     find_lesions: FindLesions
     provenance: Provenance
@@ -61,7 +61,7 @@ def analyse_image(image: UltrasoundImage, steps: Steps) -> ImageResult:
     refusal = image.refusal
     try:
         if refusal is None:
-            refusal = steps.gate_frame(image.frames[0])
+            refusal = steps.gate(image)
         if refusal is None:
             return _analyse_frames(image, steps, started)
     except PixelDecodeError as error:

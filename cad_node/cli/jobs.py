@@ -1,0 +1,255 @@
+"""`cad-node jobs`: see what became of each study, and have it done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cad_node.cli.options import Config
+from cad_node.errors import JobError
+from cad_node.logs import quiet_libraries
+from cad_node.settings import NodeSettings, load_settings
+
+if TYPE_CHECKING:
+    from cad_node.store.journal import Journal
+    from cad_node.store.schema import DeliveryRecord, RevisionRecord
+
+jobs_app = typer.Typer(
+    no_args_is_help=True,
+    help="List and show studies, retry what failed. Works while a node runs, and when none does.",
+)
+
+
+class JobState(StrEnum):
+    """What a study can be looked for by: its own state, or that of one of its deliveries."""
+
+    RECEIVING = "receiving"
+    WAITING = "waiting"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    DONE = "done"
+    FAILED = "failed"
+    SENDING = "sending"
+    SENT = "sent"
+    REFUSED = "refused"
+    GIVEN_UP = "given_up"
+
+
+_STYLES = {
+    "done": "green",
+    "sent": "green",
+    "failed": "bold red",
+    "refused": "bold red",
+    "given_up": "bold red",
+}
+
+StudyUid = Annotated[str, typer.Argument(help="Study Instance UID.", show_default=False)]
+
+
+@jobs_app.command("list")
+def list_jobs(
+    state: Annotated[
+        JobState | None, typer.Option("--state", help="Only studies, or deliveries, in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the latest.")] = 100,
+    config: Config = None,
+) -> None:
+    """List the studies, the latest last."""
+    with _journal(config) as (_, journal):
+        receiving = [record for record in journal.study_records() if record.is_open]
+        revisions = journal.revisions.all()
+        deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
+        for delivery in journal.outgoing.all():
+            deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
+    table = _table("study", "revision", "state", "deliveries", "problem")
+    rows: list[tuple[str | Text, ...]] = []
+    for record in revisions:
+        sent = deliveries.get((record.study_instance_uid, record.revision), [])
+        if state is None or state.value in {record.state.value, *(item.state.value for item in sent)}:
+            problem = record.problem or next((item.problem for item in sent if item.problem), "")
+            rows.append(
+                (record.study_instance_uid, str(record.number), _state(record.state), _summary(sent), problem)
+            )
+    if state in {None, JobState.RECEIVING}:
+        rows += [
+            (record.study_instance_uid, "", Text("receiving"), "", f"{record.instances} instances so far")
+            for record in receiving
+        ]
+    for row in rows[-limit:]:
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    if len(rows) > limit:
+        console.print(f"{len(rows) - limit} earlier ones are left out: see --limit.")
+
+
+@jobs_app.command("show")
+def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
+    """Show every revision of a study and every delivery."""
+    with _journal(config) as (_, journal):
+        study = next(iter(journal.study_records(study_instance_uid)), None)
+        revisions = journal.revisions.of_study(study_instance_uid)
+        deliveries = journal.outgoing.of_study(study_instance_uid)
+    if study is None:
+        raise _unknown(study_instance_uid)
+    console = _console()
+    console.print(
+        f"Study {study_instance_uid}: {study.instances} instances, the last on {_time(study.last_instance_at)}"
+        f"{', more are waited for' if study.is_open else ''}"
+    )
+    made = _table("revision", "state", "complete", "finished", "begun", "on", "problem")
+    for record in revisions:
+        made.add_row(
+            f"{record.number}: {record.revision}",
+            _state(record.state),
+            _time(record.created_at),
+            _time(record.finished_at),
+            str(record.starts),
+            record.executor,
+            record.problem,
+        )
+    console.print(made)
+    sent = _table("revision", "destination", "state", "attempts", "next attempt", "finished", "problem")
+    for item in deliveries:
+        sent.add_row(
+            str(item.number),
+            item.destination,
+            _state(item.state),
+            str(item.attempts),
+            _time(item.next_attempt_at) if item.state.value == "waiting" else "",
+            _time(item.finished_at),
+            item.problem,
+        )
+    console.print(sent)
+
+
+@jobs_app.command("retry")
+def retry_job(
+    study_instance_uid: StudyUid,
+    destination: Annotated[
+        str | None,
+        typer.Option("--destination", help="Only the delivery there, even where it was sent before."),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Process the newest revision again where it failed, deliver it again where it was not taken.
+
+    A running node begins within a second or two; otherwise the next start does.
+    """
+    with _journal(config) as (_, journal):
+        revisions = journal.revisions.of_study(study_instance_uid)
+        if not revisions:
+            raise _unknown(study_instance_uid)
+        console = _console()
+        for line in _retry(journal, revisions[-1], destination):
+            console.print(line)
+
+
+@jobs_app.command("recover")
+def recover_jobs(
+    executor: Annotated[
+        str, typer.Argument(help="`jobs.executor_id` of the machine that is gone.", show_default=False)
+    ],
+    config: Config = None,
+) -> None:
+    """Hand the unfinished work of a machine that is gone for good to those that run.
+
+    Not needed where it comes back: started again under the same executor_id, it
+    takes up its own work.
+    """
+    from cad_node.jobs.workflows import recover
+
+    with _journal(config) as (settings, journal):
+        if executor == settings.jobs.executor_id:
+            raise JobError(
+                f"{executor} is the executor_id of this machine.", "Start the node: it takes up its own work."
+            )
+        workflows = recover(settings, executor)
+        deliveries = journal.outgoing.release(executor)
+    _console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
+
+
+def _retry(journal: Journal, newest: RevisionRecord, destination: str | None) -> list[str]:
+    from cad_node.store.schema import DeliveryState, RevisionState
+
+    uid = newest.study_instance_uid
+    if newest.state is RevisionState.FAILED and destination is None:
+        journal.revisions.retry(newest)
+        return [f"Revision {newest.number} is processed again."]
+    mine = [item for item in journal.outgoing.of_study(uid) if item.revision == newest.revision]
+    if destination is not None:
+        chosen = [item for item in mine if item.destination == destination]
+        if not chosen:
+            raise JobError(
+                f"Revision {newest.number} ({newest.state.value}) has no delivery to '{destination}'.",
+                f"There are: {', '.join(item.destination for item in mine) or 'none yet'}.",
+                study_instance_uid=uid,
+            )
+    else:
+        untaken = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.GIVEN_UP)
+        chosen = [item for item in mine if item.state in untaken]
+    for item in chosen:
+        journal.outgoing.retry(item)
+    return [f"Revision {newest.number} is delivered to {item.destination} again." for item in chosen] or [
+        f"Nothing to retry: revision {newest.number} is {newest.state.value}."
+    ]
+
+
+@contextmanager
+def _journal(config: Path | None) -> Iterator[tuple[NodeSettings, Journal]]:
+    from cad_node.store.journal import JOURNAL_FILE, Journal
+
+    quiet_libraries()
+    settings = load_settings(config)
+    # Looking must not make a node's files where there was no node.
+    if not settings.jobs.database_url and not (settings.data_dir / JOURNAL_FILE).exists():
+        raise JobError(
+            f"No node has worked in {settings.data_dir}.",
+            "Name its settings with --config, or its folder with CADNODE_DATA_DIR.",
+        )
+    journal = Journal.open(settings)
+    try:
+        yield settings, journal
+    finally:
+        journal.close()
+
+
+def _unknown(study_instance_uid: str) -> JobError:
+    return JobError(f"No study {study_instance_uid} in the journal.", "See: cad-node jobs list.")
+
+
+def _console() -> Console:
+    console = Console()
+    # Into a pipe or a file there is no width to keep to: nothing is cut off.
+    return console if console.is_terminal else Console(width=240, soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _state(state: StrEnum) -> Text:
+    return Text(state.value, style=_STYLES.get(state.value, "yellow"))
+
+
+def _summary(deliveries: Sequence[DeliveryRecord]) -> Text:
+    parts = [Text.assemble(f"{item.destination} ", _state(item.state)) for item in deliveries]
+    return Text(", ").join(parts)
+
+
+def _time(seconds: float | None) -> str:
+    return (
+        "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    )

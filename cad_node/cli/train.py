@@ -1,0 +1,119 @@
+"""`cad-node train`: from images with masks to a model folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cad_node.errors import SettingsError
+from cad_node.resources import models_dir
+
+
+def train(
+    data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images.")],
+    export: Annotated[
+        str | None, typer.Option("--export", help="Name of the model folder to write.", show_default=False)
+    ] = None,
+    folds: Annotated[
+        str, typer.Option("--folds", help="Folds to learn from; a tenth of their groups validates.")
+    ] = "1,2,3,4",
+    run: Annotated[
+        Path, typer.Option("--run", help="Checkpoints and curves; an interrupted run goes on from here.")
+    ] = Path("runs/breast-us"),
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the images.")] = 16,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="Cut the schedule to the epochs that fit.")
+    ] = None,
+    size_px: Annotated[
+        int, typer.Option("--size", min=32, help="Side of the network's input, a multiple of 32.")
+    ] = 192,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", help="Split, order and augmentation.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="ImageNet weights of EfficientNet-Lite0; default: the train extra's."),
+    ] = None,
+    clean_cache: Annotated[
+        Path | None, typer.Option("--clean-cache", help="Copies without annotations, IMAGE.png each.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",
+) -> None:
+    """Train a lesion network and export it as a model folder.
+
+    Thresholds and calibration are fitted on the validation groups. Score the
+    result with `cad-node evaluate` on a fold that was not trained on.
+    """
+    from cad_node.train.decide import decide
+    from cad_node.train.export import Origin, export_bundle
+    from cad_node.train.loop import TrainSettings
+    from cad_node.train.run import last_row, load_imagenet, run_training, training_data
+
+    console = Console(stderr=True)
+    if size_px % 32:
+        raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
+    settings = TrainSettings(
+        size_px=size_px,
+        cache_px=size_px * 4 // 3,
+        batch=batch,
+        epochs=epochs,
+        minutes=minutes,
+        seed=seed,
+        threads=threads,
+    )
+    found = training_data(data, parse_folds(folds), seed)
+    console.print(
+        f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
+        f"{found.conflicting} with contradictory labels left out"
+    )
+    network = run_training(
+        data, found, settings, run, load_imagenet(weights), clean_cache, lambda line: console.print(line)
+    )
+    if export is None:
+        return
+    console.print("choosing threshold, veto and temperature on the validation groups")
+    decisions = decide(network, settings, data, found.split.validation, clean_cache)
+    last = last_row(run)
+    origin = Origin(
+        data={
+            **found.describe(),
+            "epochs": int(last["epoch"]),
+            "clean_copies": int(last["clean_copies"]),
+        },
+        command=_command(folds, int(last["epoch"]), settings.size_px, batch, seed, export, clean_cache),
+    )
+    folder = (output or models_dir()) / export
+    sha256 = export_bundle(network, settings, decisions, origin, folder, version)
+    console.print(f"{folder}, sha256 {sha256}")
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """Numbers of a list like "1,2,3".
+
+    Raises
+    ------
+    SettingsError
+        It is no such list.
+    """
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise SettingsError(f"'{text}' is no list of folds.", "Write it like 1,2,3,4.") from error
+
+
+def _command(
+    folds: str, epochs: int, size_px: int, batch: int, seed: int, export: str, clean: Path | None
+) -> str:
+    """The command that repeats the run anywhere: no path of this machine in it."""
+    words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
+    words += ["--size", str(size_px), "--batch", str(batch), "--seed", str(seed)]
+    if clean is not None:
+        words += ["--clean-cache", "CLEANED"]
+    return shlex.join([*words, "--export", export])
