@@ -105,8 +105,8 @@ def _table(part: dict[str, dict[str, dict[str, object]]], title: str) -> Table:
         table.add_column(dataset)
     for row in _SHOWN:
         cells = []
-        for dataset in part:
-            entry = part[dataset].get(row)
+        for figures in part.values():
+            entry = figures.get(row)
             cells.append("" if entry is None else f"{entry['value']} {entry['interval_95']}")
         table.add_row(row.replace("_", " "), *cells)
     return table

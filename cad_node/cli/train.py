@@ -74,7 +74,7 @@ def train(
         f"{found.conflicting} with contradictory labels left out"
     )
     network = run_training(
-        data, found, settings, run, load_imagenet(weights), clean_cache, lambda line: console.print(line)
+        data, found, settings, run, load_imagenet(weights), clean_cache, console.print
     )
     if export is None:
         return

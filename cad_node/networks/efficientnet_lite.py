@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from monai.networks.blocks import BaseEncoder
+from monai.networks.blocks.encoder import BaseEncoder
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import Tensor, nn
 from torch.nn import functional

@@ -17,7 +17,11 @@ from monai.networks.nets.flexible_unet import FlexibleUNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cad_node.networks.efficientnet_lite import ENCODER_NAME, OUTPUT_CHANNELS
+from cad_node.networks.efficientnet_lite import (
+    ENCODER_NAME,
+    OUTPUT_CHANNELS,
+    load_imagenet_weights,
+)
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 
@@ -49,7 +53,7 @@ class LesionNetwork(nn.Module):
 
     def __init__(
         self,
-        decoder_channels: tuple[int, int, int, int, int] = (160, 96, 48, 32, 16),
+        decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 24, 8),
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
@@ -61,7 +65,7 @@ class LesionNetwork(nn.Module):
         )
         self._conv_head = nn.Conv2d(OUTPUT_CHANNELS[-1], _WIDE, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(_WIDE, eps=1e-3, momentum=0.01)
-        local = (OUTPUT_CHANNELS[2], OUTPUT_CHANNELS[3], decoder_channels[2], decoder_channels[3])
+        local = (OUTPUT_CHANNELS[2], OUTPUT_CHANNELS[3], decoder_channels[1], decoder_channels[2])
         # whole image + lesion, then lesion and rim of the finer maps, then the shape
         pooled = 2 * _WIDE + 2 * sum(local) + _SHAPE_FEATURES
         self.class_head = nn.Sequential(
@@ -72,6 +76,19 @@ class LesionNetwork(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(192, len(CLASS_NAMES)),
         )
+
+    def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from ImageNet: the encoder and its last 1x1 convolution.
+
+        Raises
+        ------
+        KeyError
+            `weights` are not those of EfficientNet-Lite0.
+        """
+        load_imagenet_weights(self.unet.encoder, weights)
+        self._conv_head.weight.data.copy_(weights["_conv_head.weight"])
+        norm = {key.removeprefix("_bn1."): value for key, value in weights.items() if key.startswith("_bn1.")}
+        self._bn1.load_state_dict(norm)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Features]:
         """Lesion logits (batch, 1, rows, columns) and the maps for `classify`.
@@ -173,7 +190,7 @@ def build(config: Mapping[str, object]) -> LesionNetwork:
     unknown = set(config) - {"decoder_channels", "dropout"}
     if unknown:
         raise ValueError(f"flexible-unet-lite0 has no setting {sorted(unknown)}")
-    channels = config.get("decoder_channels", (160, 96, 48, 32, 16))
+    channels = config.get("decoder_channels", (128, 64, 48, 24, 8))
     dropout = config.get("dropout", 0.3)
     if not isinstance(channels, (list, tuple)) or len(channels) != 5:
         raise ValueError("decoder_channels must be five numbers")

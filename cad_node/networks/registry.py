@@ -1,0 +1,12 @@
+"""The architectures by name: one file and one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cad_node.networks import lesion_network
+from cad_node.networks.lesion_network import LesionNetwork
+
+NETWORKS: dict[str, Callable[[Mapping[str, object]], LesionNetwork]] = {
+    "flexible-unet-lite0": lesion_network.build,
+}

@@ -1,0 +1,160 @@
+"""The model card: what a model is, was trained on, reaches, and must not be used for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cad_node.networks.bundle import METADATA_FILE, TRAIN_FILE, Bundle
+
+SCORECARD_FILE = "scorecard.json"
+CARD_FILE = "docs/README.md"
+
+_ROWS = (
+    ("lesion_dice", "Dice, images with a lesion"),
+    ("benign_dice", "Dice, benign"),
+    ("malignant_dice", "Dice, malignant"),
+    ("lesion_iou", "IoU, images with a lesion"),
+    ("lesions_detected", "Lesions detected"),
+    ("false_lesions_per_image", "False lesions per image"),
+    ("normals_with_false_lesion", "Normal images with a false lesion"),
+    ("accuracy", "Accuracy, three classes"),
+    ("auc_benign_malignant", "AUC, benign against malignant"),
+    ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
+    ("calibration_error", "Expected calibration error"),
+)
+_SECTIONS = (
+    ("annotations_left_in", "Annotations left in, as the images are published"),
+    ("annotations_removed", "Annotations removed by the node's own cleaning, as in service"),
+)
+
+
+def write_card(bundle: Bundle) -> None:
+    """Write the card of a model folder from its metadata, train.json and scorecard.
+
+    Figures come from the scorecard and from nowhere else.
+    """
+    folder = bundle.folder
+    run = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))["cad_node"]
+    train = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))
+    scored = folder / SCORECARD_FILE
+    scorecard = json.loads(scored.read_text(encoding="utf-8")) if scored.exists() else None
+    parts = [
+        f"# {bundle.name} {bundle.version}\n",
+        "Outlines lesions in B-mode breast ultrasound and gives probabilities of normal, benign and\n"
+        "malignant, for the image and for each lesion.\n",
+        _running(bundle, run),
+        _data(train["data"]),
+        _training(train),
+        _figures(scorecard),
+        _LIMITS,
+        _CITATIONS,
+    ]
+    (folder / CARD_FILE).write_text("\n".join(parts), encoding="utf-8")
+
+
+def _running(bundle: Bundle, run: Mapping[str, Any]) -> str:
+    mirrored = "averaged with the image" if run["flips"] else "not used"
+    return (
+        f"- Architecture: `{bundle.architecture}`, a MONAI FlexibleUNet on an EfficientNet-Lite0 encoder\n"
+        "  with a class head that pools over the image, over a lesion mask and over its rim\n"
+        f"- Input: grey tissue region, letterboxed to {bundle.size_px} x {bundle.size_px} px, "
+        "(grey level - 127) / 128\n"
+        f"- A pixel is lesion from probability {bundle.threshold:g} on\n"
+        f"- A finding that is normal with at least {bundle.normal_veto:g} is dropped\n"
+        f"- Class temperature {bundle.temperature:g}; mirrored view {mirrored}\n"
+        f"- sha256 of weights and configs together: `{bundle.sha256}`\n"
+    )
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    lines = ["## Data\n"]
+    for part in ("training", "validation"):
+        counts = data.get(part, {})
+        inside = ", ".join(
+            f"{key} {value}" for key, value in counts.items() if key not in ("images", "groups")
+        )
+        lines.append(
+            f"- {part.capitalize()}: {counts.get('images', 0)} images of {counts.get('groups', 0)} "
+            f"groups ({inside})"
+        )
+    folds = ", ".join(str(fold) for fold in data.get("folds", ()))
+    lines.append(
+        f"- Folds {folds} of the manifest. A group is a patient (BUS-BRA) or a set of near-duplicates\n"
+        "  and frames of one scan (BUSI, which publishes no patients); no group is on two sides of a split."
+    )
+    lines.append(
+        f"- {data.get('left_out_for_contradictory_labels', 0)} images that are published under two "
+        "classes are left out of training and of every figure.\n"
+    )
+    return "\n".join(lines)
+
+
+def _training(train: Mapping[str, Any]) -> str:
+    settings, data = train["settings"], train["data"]
+    return (
+        "## Training\n\n"
+        f"```\n{train['command']}\n```\n\n"
+        f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from ImageNet weights, "
+        f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g},\n"
+        "Dice + cross-entropy, averaged weights. Scale, mirror, rotation, gain, speckle, blur and JPEG are\n"
+        "varied; synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
+        f"Of {data.get('clean_copies', 0)} training images the copy with its annotations removed was seen, too "
+        "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
+        "were chosen on the\nvalidation groups; the test fold was scored once.\n"
+    )
+
+
+def _figures(scorecard: Mapping[str, Any] | None) -> str:
+    if scorecard is None:
+        return "## Figures\n\nNot scored: do not use.\n"
+    folds = ", ".join(str(fold) for fold in scorecard["test_folds"])
+    lines = [
+        "## Figures\n",
+        f"Test fold {folds}, no image of which was seen before. In brackets the 95 % interval by "
+        "bootstrap over groups. Dice and IoU speak of images with a drawn lesion only.",
+    ]
+    for key, title in _SECTIONS:
+        if key not in scorecard:
+            continue
+        part = scorecard[key]
+        datasets = [dataset for dataset in ("BUSI", "BUS-BRA", "all") if dataset in part]
+        lines += ["", f"### {title}\n"]
+        lines.append("| | " + " | ".join(datasets) + " |")
+        lines.append("|---" * (len(datasets) + 1) + "|")
+        for row, label in _ROWS:
+            cells = [_cell(part[dataset].get(row)) for dataset in datasets]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        counts = [str(part[dataset]["accuracy"]["images"]) for dataset in datasets]
+        lines.append("| Images | " + " | ".join(counts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    low, high = entry["interval_95"]
+    return f"{entry['value']:.3f} ({low:.3f}-{high:.3f})"
+
+
+_LIMITS = """## Limits
+
+- For research and for decision support under a radiologist's eyes. Not a certified medical device.
+- Two hospitals, adults, GE Logiq and Toshiba scanners; nothing is known of other makers, handheld
+  probes, implants, lactating or male breasts. Expect worse figures elsewhere.
+- Normal tissue is rare in the data (133 images of one hospital): figures about normals are unsure.
+- Still B-mode images only. No Doppler, no elastography, no axilla.
+- The two published outlines of near-identical BUSI images agree to a median Dice of 0.917.
+"""
+
+_CITATIONS = """## Citations
+
+- Al-Dhabyani, Gomaa, Khaled, Fahmy. Dataset of breast ultrasound images. Data in Brief 28:104863
+  (2020). doi 10.1016/j.dib.2019.104863
+- Gomez-Flores, Gregorio-Calas, Pereira. BUS-BRA: A breast ultrasound dataset for assessing
+  computer-aided diagnosis systems. Medical Physics 51(4):3110 (2024). doi 10.1002/mp.16812
+- Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
+
+Code and weights: Apache-2.0 (`LICENSE`, with a note about the data).
+"""

@@ -1,0 +1,202 @@
+"""Writes a trained network as a model folder: a MONAI bundle with its evidence.
+
+The folder is complete on its own: weights, how they are run, how they were made,
+what they reached on patients they had not seen, and the hash of it all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as installed_version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cad_node.networks.bundle import (
+    INFERENCE_FILE,
+    METADATA_FILE,
+    TRAIN_FILE,
+    WEIGHTS_FILE,
+    load_bundle,
+    write_sums,
+)
+from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
+from cad_node.train.card import SCORECARD_FILE, write_card
+from cad_node.train.loop import TrainSettings
+
+_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
+)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What validation data decided: how outputs become masks and probabilities."""
+
+    temperature: float = 1.0
+    threshold: float = 0.5
+    normal_veto: float = 0.5
+    flips: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the model comes from: data, split and command, in words and numbers."""
+
+    data: Mapping[str, Any]
+    command: str
+
+
+def export_bundle(
+    network: LesionNetwork,
+    settings: TrainSettings,
+    decisions: Decisions,
+    origin: Origin,
+    folder: Path,
+    version: str,
+) -> str:
+    """Write or replace the model folder and return its sha256.
+
+    The folder's name is the model's name. It is built beside its place and moved
+    there at the end: a node never reads half a model.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    partial.chmod(0o755)
+    for inner in ("configs", "models", "docs"):
+        (partial / inner).mkdir()
+    torch.save(_shipped_precision(network), partial / WEIGHTS_FILE)
+    _write_json(partial / METADATA_FILE, _metadata(folder.name, version, settings, decisions))
+    _write_json(partial / INFERENCE_FILE, _inference(settings))
+    _write_json(partial / TRAIN_FILE, _train(folder.name, settings, origin))
+    sha256 = write_sums(partial)
+    licence = files("cad_node.train").joinpath("LICENSE-model.txt").read_text(encoding="utf-8")
+    (partial / "LICENSE").write_text(licence, encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    write_card(load_bundle(folder))
+    return sha256
+
+
+def attach_scorecard(folder: Path, scorecard: Mapping[str, Any]) -> None:
+    """Put the evidence into a model folder and its figures into the card.
+
+    Neither changes how the model runs, so its sha256 stays.
+    """
+    bundle = load_bundle(folder)
+    _write_json(folder / SCORECARD_FILE, scorecard)
+    write_card(bundle)
+
+
+def _shipped_precision(network: LesionNetwork) -> dict[str, torch.Tensor]:
+    """Filters in half precision, everything one-dimensional in full.
+
+    Batch variances reach beyond half precision's range; they are few.
+    """
+    return {
+        key: value.half() if value.is_floating_point() and value.ndim > 1 else value
+        for key, value in network.state_dict().items()
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decisions) -> dict[str, Any]:
+    grey = {"type": "image", "format": "magnitude", "modality": "US", "num_channels": 1}
+    square = {"spatial_shape": [settings.size_px, settings.size_px], "dtype": "float32"}
+    return {
+        "schema": _SCHEMA,
+        "version": version,
+        "changelog": {version: "see docs/README.md"},
+        "monai_version": installed_version("monai"),
+        "pytorch_version": installed_version("torch").partition("+")[0],
+        "numpy_version": installed_version("numpy"),
+        "optional_packages_version": {"opencv-python-headless": installed_version("opencv-python-headless")},
+        "task": "Lesion segmentation and classification in B-mode breast ultrasound",
+        "description": (
+            "MONAI FlexibleUNet on an EfficientNet-Lite0 encoder: a lesion probability for each pixel; "
+            "normal, benign and malignant for the image and for each lesion mask."
+        ),
+        "authorship": "The CAD Node developers",
+        "copyright": "Copyright The CAD Node developers; Apache-2.0",
+        "data_source": "BUSI (doi 10.1016/j.dib.2019.104863) and BUS-BRA (doi 10.1002/mp.16812)",
+        "data_type": "png",
+        "intended_use": "Research, and decision support under a radiologist's eyes. Not a certified medical device.",
+        "image_classes": "one grey channel of the tissue region, letterboxed, (grey level - 127) / 128",
+        "label_classes": "one channel: 1 is lesion",
+        "pred_classes": f"lesion logit; class logits of {', '.join(CLASS_NAMES)}",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    **grey,
+                    **square,
+                    "value_range": [-1, 1],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "grey"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "image",
+                    "format": "segmentation",
+                    "num_channels": 1,
+                    **square,
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "lesion logit"},
+                }
+            },
+        },
+        "cad_node": {
+            "name": name,
+            "architecture": settings.architecture,
+            "network": dict(settings.network),
+            "size_px": settings.size_px,
+            "classes": list(CLASS_NAMES),
+            **asdict(decisions),
+        },
+    }
+
+
+def _inference(settings: TrainSettings) -> dict[str, Any]:
+    """Config for ``python -m monai.bundle run``; the node itself reads the metadata."""
+    return {
+        "imports": ["$import pathlib", "$import cad_node.networks"],
+        "bundle_root": ".",
+        "dataset_dir": "images",
+        "output_dir": "maps",
+        "network": {
+            "_target_": "cad_node.networks.lesion_network.build",
+            "config": dict(settings.network),
+        },
+        "network_def": "$@network.unet",
+        "images": "$sorted(pathlib.Path(@dataset_dir).glob('*.png'))",
+        "model": "$cad_node.networks.load_model(pathlib.Path(@bundle_root))",
+        "run": [
+            "$cad_node.networks.runtime.save_probability_maps(@model, @images, pathlib.Path(@output_dir))"
+        ],
+    }
+
+
+def _train(name: str, settings: TrainSettings, origin: Origin) -> dict[str, Any]:
+    return {
+        "imports": ["$import pathlib", "$import cad_node.train.run"],
+        "dataset_dir": "data",
+        "run_dir": f"runs/{name}",
+        "command": origin.command,
+        "data": dict(origin.data),
+        "settings": asdict(settings),
+        "run": [
+            "$cad_node.train.run.train_from_settings("
+            "pathlib.Path(@dataset_dir), pathlib.Path(@run_dir), @settings, @data)"
+        ],
+    }

