@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cad_node.domain import Axis, Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
+from cad_node.domain import Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
 from cad_node.encode.template import Colour, PreviewTemplate, Templates
 
 # Outlines are drawn this many times larger and shrunk: Pillow draws lines without smoothing.
@@ -16,6 +19,7 @@ _SMOOTHING = 3
 # Lesions listed in the panel; more are counted.
 _MOST_LISTED = 4
 _MARGIN = 24
+_PLAIN = {"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "’": "'", "“": '"', "”": '"'}
 
 
 def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
@@ -39,7 +43,7 @@ def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
     panel = _Panel(canvas, picture.width, templates)
     panel.draw(image, found, lesions)
     buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
+    canvas.save(buffer, "PNG", compress_level=3)  # three times as fast, a tenth larger
     return buffer.getvalue()
 
 
@@ -78,26 +82,38 @@ def _draw_lesions(
     picture: Image.Image, view: _View, lesions: list[Lesion], template: PreviewTemplate
 ) -> None:
     """Outline, axes and number of each lesion, smoothed, on top of the picture."""
-    size = picture.width * _SMOOTHING, picture.height * _SMOOTHING
     line = template.picture.outline_width * _SMOOTHING
     for lesion in reversed(lesions):
         colour = template.colours.of(lesion.probabilities.likeliest)
-        layer = Image.new("RGBA", size, (*colour, 0))
-        pen = ImageDraw.Draw(layer)
         outline = [view.point(row, column) for row, column in lesion.measurements.contour]
-        if len(outline) > 1:
-            pen.line([*outline, outline[0]], fill=(*colour, 255), width=line, joint="curve")
-        for axis in (lesion.measurements.long_axis, lesion.measurements.short_axis):
-            _draw_axis(pen, view, axis, template.colours.axis, max(_SMOOTHING, line // 2))
-        small = layer.resize(picture.size, Image.Resampling.BOX)
-        picture.paste(small, (0, 0), small)
-        _draw_number(picture, view, lesion, colour, template)
+        axes = [
+            (view.point(*axis.start), view.point(*axis.end))
+            for axis in (lesion.measurements.long_axis, lesion.measurements.short_axis)
+        ]
+        # Only the part of the picture that the lesion covers is enlarged.
+        places = np.array([*outline, *(end for axis in axes for end in axis)])
+        low = np.floor(places.min(axis=0) / _SMOOTHING - 3 * line).astype(int)
+        high = np.ceil(places.max(axis=0) / _SMOOTHING + 3 * line).astype(int)
+        width, height = (int(size) for size in high - low)
+        layer = Image.new("RGBA", (width * _SMOOTHING, height * _SMOOTHING), (*colour, 0))
+        pen = ImageDraw.Draw(layer)
+        corner = low * _SMOOTHING
+        moved = [(x - corner[0], y - corner[1]) for x, y in outline]
+        pen.line([*moved, moved[0]], fill=(*colour, 255), width=line, joint="curve")
+        for start, end in axes:
+            _draw_axis(
+                pen, np.array([start, end]) - corner, template.colours.axis, max(_SMOOTHING, line // 2)
+            )
+        small = layer.reduce(_SMOOTHING)
+        picture.paste(small, (int(low[0]), int(low[1])), small)
+    for lesion in lesions:
+        _draw_number(picture, view, lesion, template.colours.of(lesion.probabilities.likeliest), template)
 
 
-def _draw_axis(pen: ImageDraw.ImageDraw, view: _View, axis: Axis, colour: Colour, line: int) -> None:
-    ends = view.point(*axis.start), view.point(*axis.end)
-    pen.line(ends, fill=(*colour, 220), width=line)
-    for x, y in ends:  # a dot at each end, as calipers have
+def _draw_axis(pen: ImageDraw.ImageDraw, ends: NDArray[np.float64], colour: Colour, line: int) -> None:
+    """A line with a dot at each end, as calipers have."""
+    pen.line([tuple(end) for end in ends], fill=(*colour, 220), width=line)
+    for x, y in ends:
         pen.ellipse((x - 1.6 * line, y - 1.6 * line, x + 1.6 * line, y + 1.6 * line), fill=(*colour, 255))
 
 
@@ -123,8 +139,16 @@ def _draw_number(
     )
 
 
+@lru_cache(maxsize=64)
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
+
+
+def _drawable(text: str) -> str:
+    """The text in the letters that Pillow's own font has: accents dropped, dashes plain."""
+    for typographic, plain in _PLAIN.items():
+        text = text.replace(typographic, plain)
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _panel_height(lesions: int, template: PreviewTemplate) -> int:
@@ -143,6 +167,7 @@ class _Panel:
         self._pen.rectangle((left, 0, canvas.width, canvas.height), fill=self._template.colours.panel)
         self._left, self._right = left + _MARGIN, canvas.width - _MARGIN
         self._y = float(_MARGIN)
+        self._small = _font(self._template.picture.font_size * 0.6)
 
     def draw(self, image: ImageResult, found: FrameResult, lesions: list[Lesion]) -> None:
         """Everything that stands in the panel."""
@@ -179,13 +204,17 @@ class _Panel:
         self._bar(lesion.probabilities.malignant, colours.of(likeliest))
         unit = sizes.unit.value
         digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
-        for name, value in (
-            (text.long_axis, f"{sizes.long_axis.length:.{digits}f} {unit}"),
-            (text.short_axis, f"{sizes.short_axis.length:.{digits}f} {unit}"),
-            (text.area, f"{sizes.area:.{digits}f} {unit}²"),
+        for name, value, power in (
+            (text.long_axis, sizes.long_axis.length, ""),
+            (text.short_axis, sizes.short_axis.length, ""),
+            (text.area, sizes.area, "2"),
         ):
             self._write(name, 0.95, colours.faint, 0)
-            self._write(value, 0.95, colours.text, 1.35, right=True)
+            if power:  # the font has no superscripts
+                self._pen.text((self._right, self._y - 2), power, colours.text, self._small, anchor="ra")
+            self._write(
+                f"{value:.{digits}f} {unit}", 0.95, colours.text, 1.35, right=True, indent=bool(power)
+            )
         if sizes.unit is LengthUnit.PIXEL:
             self._write(text.uncalibrated, 0.8, colours.faint, 1.3)
         self._y += self._template.picture.font_size * 0.9
@@ -202,13 +231,24 @@ class _Panel:
         self._pen.rounded_rectangle((self._left, self._y, filled, self._y + height), height / 2, fill=colour)
         self._y += size
 
-    def _write(self, text: str, size: float, colour: Colour, step: float, *, right: bool = False) -> None:
+    def _write(
+        self,
+        text: str,
+        size: float,
+        colour: Colour,
+        step: float,
+        *,
+        right: bool = False,
+        indent: bool = False,
+    ) -> None:
         """A line of text, made smaller until it fits, then `step` lines down."""
+        text = _drawable(text)
         font_size = self._template.picture.font_size
         points = font_size * size
         room = self._right - self._left
         while points > font_size * 0.5 and self._pen.textlength(text, _font(points)) > room:
             points -= 0.5
-        x, anchor = (self._right, "ra") if right else (self._left, "la")
+        edge = self._right - (self._pen.textlength("2", self._small) + 1 if indent else 0)
+        x, anchor = (edge, "ra") if right else (self._left, "la")
         self._pen.text((x, self._y), text, fill=colour, font=_font(points), anchor=anchor)
         self._y += font_size * step

@@ -50,7 +50,7 @@ def encode_seg(image: ImageResult, source: Source, context: Context) -> Dataset:
     template = context.templates.seg
     made_by, wording = context.provenance, context.wording
     key_masks = np.stack([np.any([one.mask for one in track], axis=0) for track in tracks.values()], axis=-1)
-    dataset = Segmentation(
+    built = Segmentation(
         source_images=[source.stand_in],
         pixel_array=key_masks[np.newaxis].astype(np.uint8),  # (1, rows, columns, segments)
         segmentation_type="BINARY",
@@ -66,6 +66,7 @@ def encode_seg(image: ImageResult, source: Source, context: Context) -> Dataset:
         specific_character_set=None,
         **equipment(context),
     )
+    dataset = Dataset(built)  # from here on highdicom's class knows less than the elements say
     if is_multi_frame(image):
         _put_frames(dataset, tracks)
     _put_shared_groups(dataset, image.key_frame.spacing if image.key_frame else None)

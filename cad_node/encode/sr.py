@@ -37,7 +37,6 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
-from highdicom.sr.utils import collect_evidence
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
@@ -74,11 +73,11 @@ def encode_sr(
     """
     template = context.templates.sr
     ordered = [sources[image.reference.sop_instance_uid] for image in result.images]
-    report = _report(result, sources, context)
+    report = _report(result, sources, context)[0]
     series = uids.sr_series_uid(result.study_instance_uid, context.provenance, context.wording)
-    dataset: Dataset = _SR_CLASSES[context.settings.sr_class](
+    dataset = _SR_CLASSES[context.settings.sr_class](
         evidence=[source.stand_in for source in ordered],
-        content=report[0],
+        content=_empty_root(context),
         series_instance_uid=series,
         series_number=context.settings.sr_series_number,
         sop_instance_uid=sr_uid(result, context),
@@ -91,9 +90,11 @@ def encode_sr(
         specific_character_set=None,
         **equipment(context),
     )
-    dataset.CurrentRequestedProcedureEvidenceSequence, _ = collect_evidence(
-        [_true_reference(source) for source in ordered], report[0], result.study_instance_uid
-    )
+    # Put in afterwards: highdicom copies and searches the tree several times, and it knows
+    # the stand-ins where the evidence must name the true images.
+    dataset = Dataset(dataset)
+    dataset.ContentSequence = report.ContentSequence
+    dataset.CurrentRequestedProcedureEvidenceSequence = _evidence(result)
     stamp(dataset, ordered[0], context)
     return dataset
 
@@ -118,13 +119,29 @@ def _instance_number(series: str, predecessor: Dataset | None) -> int:
     return int(predecessor.get("InstanceNumber") or 1) + 1
 
 
-def _true_reference(source: Source) -> Dataset:
-    evidence = Dataset()
-    evidence.SOPClassUID = source.reference.sop_class_uid
-    evidence.SOPInstanceUID = source.reference.sop_instance_uid
-    evidence.SeriesInstanceUID = source.reference.series_instance_uid
-    evidence.StudyInstanceUID = source.reference.study_instance_uid
-    return evidence
+def _empty_root(context: Context) -> ContainerContentItem:
+    root = ContainerContentItem(coded(context.templates.sr.document.title), template_id="1500")
+    root.ContentSequence = ContentSequence()
+    return root
+
+
+def _evidence(result: StudyResult) -> list[Dataset]:
+    """All images of the study, by series (PS3.3 table C.17-2b)."""
+    by_series: dict[str, list[Dataset]] = {}
+    for image in result.images:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = image.reference.sop_class_uid
+        reference.ReferencedSOPInstanceUID = image.reference.sop_instance_uid
+        by_series.setdefault(image.reference.series_instance_uid, []).append(reference)
+    study = Dataset()
+    study.StudyInstanceUID = result.study_instance_uid
+    study.ReferencedSeriesSequence = []
+    for uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return [study]
 
 
 def _report(result: StudyResult, sources: Mapping[str, Source], context: Context) -> MeasurementReport:

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+from pydicom.dataset import Dataset
+
+from cad_node.domain import StudyResult
+from cad_node.encode import EncodedObject, Templates
+from cad_node.errors import EncodeError
+from cad_node.settings import ResultSettings
+from tests.factories import us_cine, us_image
+from tests.results import BENIGN, LARGE, MADE_AT, MALIGNANT, SMALL, analysed, provenance, refused, study
+from tests.unit.encode.encoding import encode
+
+SINGLE = us_image(instance_number=1)
+CINE = us_cine(frames=3, study_instance_uid=SINGLE.StudyInstanceUID, instance_number=2)
+LATE = us_image(study_instance_uid=SINGLE.StudyInstanceUID, instance_number=3)
+
+
+def example() -> StudyResult:
+    cine = analysed(CINE, {1: [(1, LARGE, BENIGN)], 2: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]})
+    return study(analysed(SINGLE, {1: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]}), cine)
+
+
+def written(objects: tuple[EncodedObject, ...]) -> list[bytes]:
+    contents = []
+    for one in objects:
+        buffer = BytesIO()
+        one.dataset.save_as(buffer, enforce_file_format=True)
+        contents.append(buffer.getvalue())
+    return contents
+
+
+def uids(objects: tuple[EncodedObject, ...]) -> list[str]:
+    return [str(one.dataset.SOPInstanceUID) for one in objects]
+
+
+def test_a_study_gives_a_seg_an_image_with_lesions_and_one_sr(templates: Templates) -> None:
+    objects = encode(example(), [SINGLE, CINE], templates)
+    assert [(one.kind, one.source_sop_instance_uid) for one in objects] == [
+        ("seg", SINGLE.SOPInstanceUID),
+        ("seg", CINE.SOPInstanceUID),
+        ("sr", None),
+    ]
+    assert {one.dataset.StudyInstanceUID for one in objects} == {SINGLE.StudyInstanceUID}
+    # Viewers show one SEG a series.
+    assert len({one.dataset.SeriesInstanceUID for one in objects}) == 3
+    assert [int(one.dataset.SeriesNumber) for one in objects] == [9001, 9001, 9002]
+
+
+def test_the_same_input_gives_the_same_bytes(templates: Templates) -> None:
+    first = written(encode(example(), [SINGLE, CINE], templates))
+    assert first == written(encode(example(), [SINGLE, CINE], templates))
+
+
+def test_another_time_changes_no_uid(templates: Templates) -> None:
+    first = encode(example(), [SINGLE, CINE], templates)
+    second = encode(example(), [SINGLE, CINE], templates, made_at=MADE_AT + timedelta(days=1))
+    assert uids(first) == uids(second)
+    assert written(first) != written(second)
+
+
+def test_a_stored_object_is_reused_and_not_made_again(templates: Templates) -> None:
+    stored = {
+        str(one.dataset.SOPInstanceUID): one.dataset for one in encode(example(), [SINGLE, CINE], templates)
+    }
+    again = encode(
+        example(), [SINGLE, CINE], templates, made_at=MADE_AT + timedelta(days=1), reuse=stored.get
+    )
+    assert all(one.dataset is stored[str(one.dataset.SOPInstanceUID)] for one in again)
+
+
+def test_a_late_image_gives_a_new_report_that_names_the_old_one(templates: Templates) -> None:
+    first = encode(example(), [SINGLE, CINE], templates)
+    stored = {str(one.dataset.SOPInstanceUID): one.dataset for one in first}
+    late = analysed(LATE, {1: [(1, SMALL, BENIGN)]})
+    old = first[-1].dataset
+    second = encode(
+        study(*example().images, late), [SINGLE, CINE, LATE], templates, predecessor=old, reuse=stored.get
+    )
+    assert uids(second)[:2] == uids(first)[:2]
+    new = second[-1].dataset
+    assert new.SOPInstanceUID != old.SOPInstanceUID
+    assert new.SeriesInstanceUID == old.SeriesInstanceUID
+    assert int(new.InstanceNumber) == int(old.InstanceNumber) + 1
+    named = new.PredecessorDocumentsSequence[0]
+    assert named.StudyInstanceUID == old.StudyInstanceUID
+    series = named.ReferencedSeriesSequence[0]
+    assert series.SeriesInstanceUID == old.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.SOPInstanceUID
+
+
+def test_a_report_is_not_its_own_predecessor(templates: Templates) -> None:
+    old = encode(example(), [SINGLE, CINE], templates)[-1].dataset
+    new = encode(example(), [SINGLE, CINE], templates, predecessor=old)[-1].dataset
+    assert new.SOPInstanceUID == old.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in new
+
+
+def test_another_model_gives_new_objects_but_the_same_tracking_uids(templates: Templates) -> None:
+    first = encode(example(), [SINGLE, CINE], templates)
+    other = StudyResult(example().study_instance_uid, example().images, provenance(model_sha256="99" * 32))
+    second = encode(other, [SINGLE, CINE], templates, predecessor=first[-1].dataset)
+    assert not set(uids(first)) & set(uids(second))
+    assert [one.TrackingUID for one in first[0].dataset.SegmentSequence] == [
+        one.TrackingUID for one in second[0].dataset.SegmentSequence
+    ]
+    assert "PredecessorDocumentsSequence" in second[-1].dataset
+
+
+def test_a_setting_that_changes_an_object_changes_its_uid(templates: Templates) -> None:
+    first = encode(example(), [SINGLE, CINE], templates)
+    second = encode(example(), [SINGLE, CINE], templates, settings=ResultSettings(sr_class="enhanced"))
+    assert first[-1].dataset.SOPInstanceUID != second[-1].dataset.SOPInstanceUID
+
+
+def test_sources_are_left_as_they_were(templates: Templates) -> None:
+    before = [one.to_json() for one in (SINGLE, CINE)]
+    objects = encode(example(), [SINGLE, CINE], templates)
+    objects[0].dataset.PatientName = "CHANGED"
+    assert [one.to_json() for one in (SINGLE, CINE)] == before
+
+
+def test_a_study_in_which_nothing_was_analysed_has_a_report(templates: Templates) -> None:
+    objects = encode(study(refused(SINGLE), refused(CINE)), [SINGLE, CINE], templates)
+    assert [one.kind for one in objects] == ["sr"]
+
+
+def test_a_study_without_images_is_an_error_of_ours(templates: Templates) -> None:
+    with pytest.raises(EncodeError, match="without images"):
+        encode(StudyResult("1.2.3", (), provenance()), [], templates)
+
+
+def test_a_predecessor_that_is_no_report_is_an_error_of_ours_without_its_words(templates: Templates) -> None:
+    predecessor = Dataset()
+    predecessor.SOPInstanceUID = "1.2.3"
+    predecessor.PatientName = "Secret"
+    with pytest.raises(EncodeError, match=r"could not be written down \(AttributeError\)") as caught:
+        encode(example(), [SINGLE, CINE], templates, predecessor=predecessor)
+    assert "Secret" not in str(caught.value)

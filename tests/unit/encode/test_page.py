@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from cad_node.encode import Templates, render_page
+from tests.factories import us_cine, us_image
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused, study
+
+SINGLE = us_image(patient_name="SECRET^NAME", patient_id="SECRET-ID")
+CINE = us_cine(frames=3, study_instance_uid=SINGLE.StudyInstanceUID)
+DOPPLER = us_image(study_instance_uid=SINGLE.StudyInstanceUID)
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page and checks that they close."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def page(templates: Templates) -> str:
+    images = [
+        analysed(SINGLE, {1: [(1, SMALL, BENIGN)]}),
+        analysed(CINE, {2: [(1, LARGE, MALIGNANT)], 3: [(1, LARGE, BENIGN)]}, spacing=None),
+        refused(DOPPLER),
+    ]
+    previews = {SINGLE.SOPInstanceUID: "preview 001.png", CINE.SOPInstanceUID: "preview-002.png"}
+    return render_page(
+        study(*images), previews, templates, segs={CINE.SOPInstanceUID: "seg-002.dcm"}, sr="sr.dcm"
+    )
+
+
+def test_the_most_suspicious_lesion_comes_first(templates: Templates) -> None:
+    text = page(templates)
+    assert text.index("Image 2, lesion 1") < text.index("Image 1, lesion 1")
+    assert "Measured in frame 2; seen in 2 frames." in text
+    assert "px²" in text
+    assert "2 of 3" in text
+
+
+def test_it_says_what_was_not_analysed_and_by_what_it_was_made(templates: Templates) -> None:
+    text = page(templates)
+    assert "not analysed: Colour Doppler images are not analysed." in text
+    assert "ab" * 32 in text
+    assert templates.wording.product.disclaimer in text
+
+
+def test_it_is_whole_html_with_nothing_from_elsewhere(templates: Templates) -> None:
+    tags = Tags(page(templates))
+    names = {name for name, _ in tags.seen}
+    assert not names & {"script", "link", "iframe", "object", "embed", "form"}
+    targets = {
+        value for _, attributes in tags.seen for key, value in attributes.items() if key in {"src", "href"}
+    }
+    assert targets == {"preview%20001.png", "preview-002.png", "seg-002.dcm", "sr.dcm"}
+
+
+def test_it_holds_no_patient_data(templates: Templates) -> None:
+    text = page(templates)
+    assert "SECRET" not in text
+    assert not re.search(r"TEST|1970|A1\b", text)
+
+
+def test_what_it_shows_is_escaped(templates: Templates) -> None:
+    result = study(analysed(SINGLE), model_name="<script>alert(1)</script>")
+    text = render_page(result, {}, templates)
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ([analysed(SINGLE)], "No lesion was found"),
+        ([refused(DOPPLER)], "None of the images could be analysed."),
+    ],
+)
+def test_a_study_without_lesions_says_so(templates: Templates, images: list[object], says: str) -> None:
+    text = render_page(study(*images), {}, templates)  # type: ignore[arg-type]
+    assert says in text
+    Tags(text)
+
+
+def test_an_analysed_image_without_a_key_frame_is_listed(templates: Templates) -> None:
+    text = render_page(study(replace(analysed(SINGLE), key_frame=None)), {}, templates)
+    Tags(text)

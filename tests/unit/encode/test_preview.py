@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from cad_node.domain import Box, ImageResult, PixelSpacing
+from cad_node.encode import Templates, render_preview
+from tests.factories import Ellipse, us_cine, us_image
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused
+
+
+def pixels(image: ImageResult, templates: Templates) -> NDArray[np.int16]:
+    content = render_preview(image, templates)
+    assert content is not None
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(np.int16)
+
+
+def near(picture: NDArray[np.int16], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(picture - np.array(colour)).max(axis=-1) < 40)
+
+
+def test_the_outline_has_the_colour_of_the_class_and_lies_on_the_lesion(templates: Templates) -> None:
+    picture = pixels(analysed(us_image(), {1: [(1, LARGE, MALIGNANT)]}), templates)
+    width = picture.shape[1] - templates.preview.picture.panel_width
+    outline = near(picture[:, :width], templates.preview.colours.malignant)
+    # Region 10…230 x 20…300 is shown 720 high: the ellipse's left and right ends are at row 120.
+    scale = 720 / 220
+    row = round((120 + 0.5 - 10) * scale)
+    left, right = round((115 - 20) * scale), round((206 - 20) * scale)
+    assert outline[row - 3 : row + 4, left - 6 : left + 7].any()
+    assert outline[row - 3 : row + 4, right - 6 : right + 7].any()
+    inside = outline[row - 30 : row + 30, left + 20 : left + 60]
+    assert not inside.any()
+
+
+def test_each_class_has_its_own_colour(templates: Templates) -> None:
+    picture = pixels(analysed(us_image(), {1: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]}), templates)
+    colours = templates.preview.colours
+    assert near(picture, colours.malignant).sum() > 200
+    assert near(picture, colours.benign).sum() > 200
+    assert near(picture, colours.axis).sum() > 50
+
+
+def test_nothing_outside_the_analysed_region_is_shown(templates: Templates) -> None:
+    image = analysed(us_image())
+    frame = image.key_frame
+    assert frame is not None
+    inside = np.zeros_like(frame.pixels)
+    inside[frame.region.slices] = 60
+    outside = np.where(inside == 0, 255, inside).astype(np.uint8)
+    one = render_preview(replace(image, key_frame=replace(frame, pixels=inside)), templates)
+    other = render_preview(replace(image, key_frame=replace(frame, pixels=outside)), templates)
+    assert one == other
+
+
+def test_an_image_that_was_not_analysed_has_no_preview(templates: Templates) -> None:
+    assert render_preview(refused(us_image()), templates) is None
+
+
+def test_non_square_pixels_are_shown_as_they_lie_in_the_body(templates: Templates) -> None:
+    square = pixels(analysed(us_image(), spacing=PixelSpacing(0.1, 0.1)), templates)
+    wide = pixels(analysed(us_image(), spacing=PixelSpacing(0.1, 0.2)), templates)
+    panel = templates.preview.picture.panel_width
+    longest = templates.preview.picture.longest_width
+    assert wide.shape[1] - panel == pytest.approx(min(2 * (square.shape[1] - panel), longest), abs=2)
+
+
+def test_many_lesions_and_lesions_at_the_border_are_drawn(templates: Templates) -> None:
+    drawn = [(n, Ellipse(25 + 30 * n, 22 + 45 * n, 12, 18), BENIGN) for n in range(1, 7)]
+    drawn.append((7, Ellipse(12, 22, 8, 12), MALIGNANT))
+    picture = pixels(analysed(us_image(), {1: drawn}), templates)
+    assert near(picture, templates.preview.colours.malignant).any()
+
+
+def test_a_tiny_region_and_a_cine_are_drawn(templates: Templates) -> None:
+    image = analysed(us_cine(frames=3), {2: [(1, Ellipse(120, 160, 2, 3), BENIGN)]}, spacing=None)
+    frame = image.key_frame
+    assert frame is not None
+    assert frame.frame_number == 2
+    small = replace(image, key_frame=replace(frame, region=Box(110, 130, 150, 170)))
+    assert pixels(small, templates).shape[0] >= templates.preview.picture.height
