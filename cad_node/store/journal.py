@@ -167,6 +167,11 @@ class Journal:
                 )
         return True
 
+    def stored_paths(self) -> frozenset[PurePosixPath]:
+        """Every file that the journal knows, relative to the inbox."""
+        with self._reading.begin() as connection:
+            return frozenset(PurePosixPath(path) for path in connection.scalars(sa.select(instances.c.path)))
+
     # Completion
 
     def open_studies(self) -> list[tuple[str, float, float]]:
@@ -251,6 +256,11 @@ class Journal:
             return tuple(PurePosixPath(path) for path in connection.scalars(query))
 
     # Looking
+
+    def stored_paths(self) -> frozenset[PurePosixPath]:
+        """Where every recorded instance lies, relative to the inbox."""
+        with self._reading.begin() as connection:
+            return frozenset(PurePosixPath(path) for path in connection.scalars(sa.select(instances.c.path)))
 
     def study_records(self, study_instance_uid: str | None = None) -> list[StudyRecord]:
         """Every study, or the one named, with the number of its instances."""
