@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from cad_node.domain import Status
 from cad_node.encode import REPORT_COLUMNS
 from cad_node.errors import CadNodeError, DeliveryError
 from cad_node.process import RESULT_FILE, StudySummary, StudyTask, read_summary
+from cad_node.store.results import object_files
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class ArchiveRun:
         self._made_by = made_by
         self._destinations = destinations
 
-    def run(self, studies: Mapping[str, Sequence[Path]], workers: int) -> Iterator[StudyOutcome]:
+    def run(self, studies: Mapping[str, Sequence[Path]], workers: int) -> Generator[StudyOutcome, None, None]:
         """Yield the outcome of each study as it ends; stop early by closing the iterator."""
         todo = iter(studies.items())
         pending: set[Future[StudyOutcome]] = set()
@@ -111,7 +112,7 @@ class ArchiveRun:
         unfinished = self._output / f".{study_instance_uid}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        earlier = tuple(sorted(folder.glob("*.dcm"))) if folder.is_dir() else ()
+        earlier = tuple(object_files(folder))
         self._process(StudyTask(tuple(files), unfinished, datetime.now(UTC), earlier))
         (unfinished / _INPUT_FILE).write_text(key, encoding="ascii")
         shutil.rmtree(folder, ignore_errors=True)

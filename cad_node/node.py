@@ -16,13 +16,13 @@ from typing import IO
 from cad_node.deliver import Destination, make_destination
 from cad_node.errors import SettingsError
 from cad_node.jobs.engine import JobEngine
-from cad_node.process import StudyTask
+from cad_node.process import StudyTask, load_processor
 from cad_node.receive.scp import StorageScp
 from cad_node.settings import NodeSettings
 from cad_node.store.inbox import Inbox
 from cad_node.store.journal import Journal
-from cad_node.store.results import ResultStore
-from cad_node.workers import Load, WorkerPool, load_processor
+from cad_node.store.results import ResultStore, object_files
+from cad_node.workers import Load, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -56,21 +56,19 @@ class Node:
         self.engine = JobEngine(
             settings, self.journal, self.results, process=self._process, destinations=self.destinations
         )
-        self.scp = StorageScp(settings.receive, accept=self.inbox.accept, has_room=self.inbox.has_room)
+        self.scp = StorageScp(
+            settings.receive,
+            accept=self.inbox.accept,
+            has_room=self.inbox.has_room,
+            spill_folder=self.inbox.incoming,
+        )
 
     def start(self) -> None:
         """Load the models, take up what a crash left, then open the port."""
         self.pool.wait_ready()
-        self.inbox.rescan()
+        self.inbox.rescan(self.journal.stored_paths())
         self.engine.start()
         self.scp.start()
-        logger.info(
-            "%s listens on %s:%d, %d destinations",
-            self.settings.receive.ae_title,
-            self.settings.receive.host,
-            self.scp.port,
-            len(self.destinations),
-        )
 
     def stop(self) -> None:
         """Close the port, then the workers; what is unfinished goes on at the next start."""
@@ -84,10 +82,10 @@ class Node:
     def _process(self, study_instance_uid: str, revision: str) -> None:
         """Make the results of one revision of a study; harmless when done before."""
         if self.results.folder(study_instance_uid, revision).is_dir():
-            return
+            return  # a crash came between storing and noting it
         files = tuple(self.inbox.root / path for path in self.journal.files_of(study_instance_uid, revision))
         before = self.results.latest_before(study_instance_uid, revision)
-        earlier = tuple(sorted(before.glob("*.dcm"))) if before else ()
+        earlier = tuple(object_files(before)) if before else ()
 
         def write(folder: Path) -> None:
             self.pool.process(StudyTask(files, folder, datetime.now(UTC), earlier))

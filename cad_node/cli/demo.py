@@ -135,10 +135,12 @@ def _send_study(console: Console, node: Node, output: Path) -> str:
 def _wait_until_delivered(node: Node, study: str, stop: threading.Event) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline and not stop.wait(0.2):
-        state = node.journal.study_state(study)
-        if state.failed:
-            raise JobError(f"The study failed: {state.problem}", "See `cad-node jobs show`.")
-        if state.delivered:
+        revisions = node.journal.revisions.of_study(study)
+        for revision in revisions:
+            if revision.state == "failed":
+                raise JobError(f"The study failed: {revision.problem}", "See `cad-node jobs show`.")
+        deliveries = node.journal.outgoing.of_study(study)
+        if deliveries and all(delivery.state == "sent" for delivery in deliveries):
             return
     raise JobError("The study was not delivered in time.", "See the log above.")
 

@@ -125,7 +125,7 @@ def _run(
         str(sum(outcome.done_before for outcome in outcomes)),
         str(sum(outcome.failed for outcome in outcomes)),
         str(len(scan.unreadable)),
-        str(scan.ignored),
+        str(len(scan.ignored)),
         str(report),
     )
     console.print(table)

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     UltrasoundImageStorage,
@@ -189,7 +190,7 @@ def _compress(dataset: Dataset, frames: list[NDArray[np.uint8]]) -> Dataset:
     return _with_meta(dataset, JPEGBaseline8Bit)
 
 
-def _with_meta(dataset: Dataset, transfer_syntax: str) -> Dataset:
+def _with_meta(dataset: Dataset, transfer_syntax: UID) -> Dataset:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = transfer_syntax
     return dataset
