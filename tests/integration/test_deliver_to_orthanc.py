@@ -1,0 +1,138 @@
+"""Deliveries to a real PACS: that is down and comes back, that is called by a wrong name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+from cad_node.deliver import make_destination
+from cad_node.errors import DestinationUnreachableError
+from cad_node.jobs.engine import JobEngine
+from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, NodeSettings
+from cad_node.store.journal import Journal
+from cad_node.store.results import ResultStore, object_files
+from cad_node.store.schema import DeliveryState
+from tests.unit.jobs.stubs import processing, stored, write_results
+
+pytestmark = [
+    pytest.mark.orthanc,
+    # pynetdicom leaves a socket that never connected to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STUDY = "1.2.826.0.1.77"
+WAIT_S = 120.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path, orthanc: Any) -> NodeSettings:
+    return NodeSettings(
+        data_dir=tmp_path / "data",
+        completion={"quiet_time_s": 0},  # type: ignore[arg-type]
+        jobs={"retry_first_s": 0.2, "retry_longest_s": 1.0},  # type: ignore[arg-type]
+        destinations=(
+            CStoreDestinationSettings(
+                name="pacs", host="127.0.0.1", port=orthanc.dicom_port, ae_title="TESTPACS", timeout_s=10
+            ),
+            FolderDestinationSettings(name="outbox", path=tmp_path / "outbox"),
+        ),
+    )
+
+
+@pytest.fixture
+def journal(settings: NodeSettings) -> Iterator[Journal]:
+    journal = Journal.open(settings)
+    yield journal
+    journal.close()
+
+
+def engine(settings: NodeSettings, journal: Journal) -> JobEngine:
+    results = ResultStore(settings.data_dir / "results")
+    destinations = {item.name: make_destination(item) for item in settings.destinations}
+    return JobEngine(settings, journal, results, processing(results), destinations)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_arrives_is_what_was_stored(tmp_path: Path, settings: NodeSettings, orthanc: Any) -> None:
+    write_results(tmp_path, STUDY, "abcdefab")
+    destination = make_destination(settings.destinations[0])
+    sent: list[str] = []
+
+    destination.verify()
+    destination.send(tmp_path, (), sent.append)
+
+    held = orthanc.instances()
+    assert sorted(held) == sorted(sent)
+    for path in object_files(tmp_path):
+        ours = dcmread(path)
+        assert dcmread(BytesIO(orthanc.file(held[ours.SOPInstanceUID]))) == ours
+
+
+def test_a_pacs_that_is_down_gets_everything_when_it_is_back(
+    settings: NodeSettings, journal: Journal, orthanc: Any, tmp_path: Path
+) -> None:
+    orthanc.stop()
+    studies = [f"{STUDY}.{number}" for number in range(1, 6)]
+    for study in studies:
+        journal.record_instance(stored(study))
+
+    with engine(settings, journal) as running:
+        # The folder beside it is served as ever.
+        wait_until(lambda: sum(path.name in studies for path in (tmp_path / "outbox").glob("*")) == 5)
+        wait_until(lambda: any(item.attempts >= 3 for item in journal.outgoing.all()))
+        waiting = journal.outgoing.all(DeliveryState.WAITING)
+        assert "cannot be reached at 127.0.0.1" in "".join(item.problem for item in waiting)
+
+        orthanc.start()
+
+        assert running.wait_idle(WAIT_S)
+    assert {item.state for item in journal.outgoing.all()} == {DeliveryState.SENT}
+    assert len(orthanc.instances()) == orthanc.stores() == 10
+
+
+def test_a_wrong_ae_title_is_named_and_everything_goes_out_once_it_is_mended(
+    settings: NodeSettings, journal: Journal, orthanc: Any
+) -> None:
+    wrong = settings.destinations[0].model_copy(update={"ae_title": "NOSUCHPACS"})
+    journal.record_instance(stored(STUDY))
+
+    with engine(settings.model_copy(update={"destinations": (wrong,)}), journal):
+        wait_until(lambda: journal.outgoing.all() and journal.outgoing.all()[0].attempts >= 2)
+    record = journal.outgoing.all()[0]
+    assert record.state is DeliveryState.WAITING
+    assert "called AE title" in record.problem
+    with pytest.raises(DestinationUnreachableError, match="called AE title"):
+        make_destination(wrong).verify()
+
+    right = settings.model_copy(update={"destinations": settings.destinations[:1]})
+    with engine(right, journal) as running:
+        assert running.wait_idle(WAIT_S)
+    assert len(orthanc.instances()) == 2
+
+
+def test_a_late_instance_replaces_the_report_and_keeps_the_segmentation(
+    settings: NodeSettings, journal: Journal, orthanc: Any, tmp_path: Path
+) -> None:
+    with engine(settings, journal) as running:
+        journal.record_instance(stored(STUDY, 1))
+        assert running.wait_idle(WAIT_S)
+        journal.record_instance(stored(STUDY, 2))
+        assert running.wait_idle(WAIT_S)
+
+    assert len(orthanc.instances()) == orthanc.stores() == 3
+    newest = ResultStore(settings.data_dir / "results").latest_before(STUDY, "0" * 32)
+    assert newest is not None
+    outbox = tmp_path / "outbox" / STUDY
+    assert (outbox / "sr.dcm").read_bytes() == (newest / "sr.dcm").read_bytes()
