@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import cv2
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from cad_node.domain import Box, CleanFrame, Frame
 from cad_node.errors import CadNodeError, CleaningError
-from cad_node.pipeline.clean import inpaint, regions
+from cad_node.pipeline.clean import cine, inpaint, regions
 from cad_node.pipeline.clean.calipers import CaliperCrosses
 from cad_node.pipeline.clean.colour import ColouredGraphics
 from cad_node.pipeline.clean.marks import Detector, Mark, Picture, paint
@@ -39,8 +41,31 @@ INPAINTERS: Mapping[str, Inpainter] = {
     "telea": Inpainter(inpaint.telea, f"Telea's fast marching, radius {inpaint.RADIUS_PX} px"),
 }
 
-# A cine loop is searched in full at every so many frames, and at its last.
-KEY_FRAME_INTERVAL = 12
+
+@dataclass(frozen=True)
+class _Seen:
+    """A frame with its grey pixels, its region, and its marks where it was searched."""
+
+    frame: Frame
+    grey: NDArray[np.uint8] = field(repr=False)
+    region: Box
+    marks: tuple[Mark, ...] = ()
+
+
+@contextmanager
+def _closed(frame: Frame) -> Iterator[None]:
+    """Whatever goes wrong with a frame, nothing of it leaves."""
+    try:
+        yield
+    except CadNodeError:
+        raise
+    except Exception as error:
+        raise CleaningError(
+            f"Frame {frame.frame_number} of {frame.reference.sop_instance_uid} could not be cleaned "
+            f"({type(error).__name__}).",
+            "The image is not analysed.",
+            study_instance_uid=frame.reference.study_instance_uid,
+        ) from error
 
 
 class Cleaner:
@@ -52,17 +77,24 @@ class Cleaner:
         What is removed and how it is filled.
     threads
         CPU threads of the OCR engine.
+    detectors
+        Other detectors than those of `DETECTORS`.
     """
 
-    def __init__(self, settings: PipelineSettings, threads: int = 1) -> None:
-        self._detectors = [make(settings, threads) for make in DETECTORS.values()]
+    def __init__(
+        self, settings: PipelineSettings, threads: int = 1, *, detectors: Sequence[Detector] | None = None
+    ) -> None:
+        self.detectors = (
+            [make(settings, threads) for make in DETECTORS.values()] if detectors is None else [*detectors]
+        )
         self._inpainter = INPAINTERS[settings.inpainting]
 
     def describe(self) -> tuple[str, ...]:
         """One line a step, in order."""
         return (
             "region: Sequence of Ultrasound Regions; without it, background of zero or modal grey removed",
-            *(detector.describe() for detector in self._detectors),
+            *(detector.describe() for detector in self.detectors),
+            f"cine: every {cine.STRETCH}th frame searched in full, marks followed in between",
             f"inpainting: {self._inpainter.description}, mask widened by {inpaint.MARGIN_PX} px; "
             "zero outside the region",
         )
@@ -70,30 +102,65 @@ class Cleaner:
     def clean_image(self, frames: Sequence[Frame]) -> Iterator[CleanFrame]:
         """The frames of one image, cleaned, in their order.
 
+        Of a cine loop only some frames are searched in full (see `cine`); at
+        most one stretch of it is decoded at a time.
+
         Raises
         ------
         CleaningError
             Marks could not be looked for or removed. Frames that were already
             handed out are clean.
         """
-        for index in range(len(frames)):
-            yield self.clean_frame(frames[index])
+        if len(frames) == 1:
+            yield self.clean_frame(frames[0])
+            return
+        seen: _Seen | None = None
+        for first, last in cine.stretches(len(frames)):
+            start = seen or self._look(frames[first])
+            stretch = [start, *(self._decode(frames[index], start) for index in range(first + 1, last))]
+            seen = self._look(frames[last], start)
+            stretch.append(seen)
+            with _closed(start.frame):
+                followed = self._follow(stretch)
+            # The last frame opens the next stretch, and is handed out there.
+            until = len(stretch) if last == len(frames) - 1 else -1
+            for one, marks in zip(stretch[:until], followed[:until], strict=True):
+                with _closed(one.frame):
+                    clean = self._remove(one, marks)
+                yield clean
 
     def clean_frame(self, frame: Frame) -> CleanFrame:
         """One frame by itself, cleaned."""
-        try:
+        seen = self._look(frame)
+        with _closed(frame):
+            return self._remove(seen, seen.marks)
+
+    def _decode(self, frame: Frame, like: _Seen | None = None) -> _Seen:
+        with _closed(frame):
             grey = to_grey(frame.pixels)
-            region = regions.tissue_region(frame, grey)
-            return self._remove(frame, grey, region, self.find_marks(frame, grey, region))
-        except CadNodeError:
-            raise
-        except Exception as error:
-            raise CleaningError(
-                f"Frame {frame.frame_number} of {frame.reference.sop_instance_uid} could not be cleaned "
-                f"({type(error).__name__}).",
-                "The image is not analysed.",
-                study_instance_uid=frame.reference.study_instance_uid,
-            ) from error
+            # Without a region in the header, one background serves the whole loop.
+            if frame.tissue is None and like is not None and like.grey.shape == grey.shape:
+                return _Seen(frame, grey, like.region)
+            return _Seen(frame, grey, regions.tissue_region(frame, grey))
+
+    def _look(self, frame: Frame, like: _Seen | None = None) -> _Seen:
+        seen = self._decode(frame, like)
+        with _closed(frame):
+            return replace(seen, marks=tuple(self.find_marks(frame, seen.grey, seen.region)))
+
+    def _follow(self, stretch: Sequence[_Seen]) -> list[tuple[Mark, ...]]:
+        def search(index: int) -> list[Mark]:
+            one = stretch[index]
+            return self.find_marks(one.frame, one.grey, one.region)
+
+        first, last = stretch[0], stretch[-1]
+        return cine.follow(
+            [one.grey for one in stretch],
+            cine.Look(first.grey, first.marks),
+            cine.Look(last.grey, last.marks),
+            first.region,
+            search,
+        )
 
     def find_marks(self, frame: Frame, grey: NDArray[np.uint8], region: Box) -> list[Mark]:
         """All marks inside a region, in the coordinates of the frame."""
@@ -101,11 +168,12 @@ class Cleaner:
         picture = Picture(np.ascontiguousarray(grey[region.slices]), colour)
         return [
             mark.moved(region.row_start, region.column_start)
-            for detector in self._detectors
+            for detector in self.detectors
             for mark in detector.find(picture)
         ]
 
-    def _remove(self, frame: Frame, grey: NDArray[np.uint8], region: Box, marks: list[Mark]) -> CleanFrame:
+    def _remove(self, seen: _Seen, marks: Sequence[Mark]) -> CleanFrame:
+        frame, grey, region = seen.frame, seen.grey, seen.region
         removed = np.zeros(grey.shape, dtype=bool)
         pixels = np.zeros_like(grey)
         part = np.ascontiguousarray(grey[region.slices])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -55,7 +56,7 @@ class Detector(Protocol):
         """One line for `cad-node explain` and for provenance."""
 
 
-def paint(marks: list[Mark], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def paint(marks: Sequence[Mark], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """All pixels of `marks`, as a bool mask of `shape`."""
     mask = np.zeros(shape, dtype=bool)
     for mark in marks:
