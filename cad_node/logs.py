@@ -16,7 +16,7 @@ _study: contextvars.ContextVar[str] = contextvars.ContextVar("study", default="-
 # Libraries that log data sets, file names or SQL at levels below these.
 _QUIET = {
     "pydicom": logging.CRITICAL,  # logs the traceback of every decoder that fails, as an error
-    "pynetdicom": logging.ERROR,
+    "pynetdicom": logging.CRITICAL,  # its errors quote messages; both rooms that use it say what failed
     "highdicom": logging.ERROR,
     "dbos": logging.ERROR,
     "sqlalchemy": logging.ERROR,

@@ -80,13 +80,13 @@ class NodeAssociation(Association):
         """AE title that the peer gives itself."""
         return str(self.requestor.ae_title)
 
-    def begin_dataset(self, request: C_STORE, context_id: int) -> IncomingDataset:
-        """Ask where the bytes of the data set go that follows `request`."""
+    def begin_dataset(self, sop_class: str, sop_instance: str, context_id: int) -> IncomingDataset:
+        """Ask where the bytes of the data set go that follows a C-STORE request."""
         context = self._accepted_cx[context_id]
         return self._begin(
             StoreRequest(
-                sop_class_uid=str(request.AffectedSOPClassUID),
-                sop_instance_uid=str(request.AffectedSOPInstanceUID),
+                sop_class_uid=sop_class,
+                sop_instance_uid=sop_instance,
                 abstract_syntax_uid=str(context.abstract_syntax),
                 transfer_syntax_uid=str(context.transfer_syntax[0]),
                 calling_ae_title=self.calling_ae_title,

@@ -68,6 +68,7 @@ class HardenedSocket(AssociationSocket):
         self._poller.register(client, select.POLLIN)
         self._poller.register(self._wake_reader, select.POLLIN)
         self._fileno = client.fileno()
+        self._client = client
 
     def wake(self) -> None:
         """Let `ready` return at once."""
@@ -173,14 +174,17 @@ class HardenedSocket(AssociationSocket):
         self._shut()
 
     def _shut(self) -> None:
-        client = self.socket
-        if client is not None:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
+
+    def _shutdown_socket(self) -> None:
+        # Only `release` closes: a descriptor closed here might be polled under its next owner.
+        self._shut()
 
     def release(self) -> None:
         """Give the descriptors back; for the end of the association's thread."""
-        self._shutdown_socket()
+        self._shut()
+        self._client.close()
         self._wake_reader.close()
         self._wake_writer.close()
 

@@ -13,12 +13,12 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
+from cad_node.domain import is_valid_uid
 from cad_node.receive.incoming import IncomingDataset
 
 if TYPE_CHECKING:
@@ -154,10 +154,12 @@ class HardenedDimse(DIMSEServiceProvider):
         field = _number(command, _COMMAND_FIELD)
         has_data = _number(command, _DATA_SET_TYPE) != _NO_DATA_SET
         if field == _C_STORE_RQ and has_data:
-            self._request = _store_primitive(command, context_id)
-            self._incoming = self._association.begin_dataset(self._request, context_id)
+            self._request = _primitive(C_STORE, command, context_id)
+            self._incoming = self._association.begin_dataset(
+                _text(command, _AFFECTED_SOP_CLASS), _text(command, _AFFECTED_SOP_INSTANCE), context_id
+            )
         elif field == _C_ECHO_RQ and not has_data:
-            self._complete(_echo_primitive(command, context_id))
+            self._complete(_primitive(C_ECHO, command, context_id))
         elif field == _C_CANCEL_RQ and not has_data:
             self._began = None  # nothing that we do can be cancelled
         else:
@@ -210,30 +212,18 @@ def _text(command: dict[int, bytes], element: int) -> str:
         raise ProtocolViolationError("a command holds text that is not ASCII.") from error
 
 
-def _store_primitive(command: dict[int, bytes], context_id: int) -> C_STORE:
-    request = C_STORE()
-    try:
-        request.MessageID = _number(command, _MESSAGE_ID)
-        request.AffectedSOPClassUID = _text(command, _AFFECTED_SOP_CLASS)
-        request.AffectedSOPInstanceUID = _text(command, _AFFECTED_SOP_INSTANCE)
-    except ValueError as error:
-        raise ProtocolViolationError("a C-STORE request is malformed.") from error
-    request.Priority = 0  # we serve in the order of arrival
-    request.DataSet = BytesIO()  # the data set itself is kept by HardenedDimse
-    if not request.is_valid_request:
-        raise ProtocolViolationError("a C-STORE request lacks a UID.")
-    request._context_id = context_id
-    return request
+def _primitive(kind: type[C_STORE] | type[C_ECHO], command: dict[int, bytes], context_id: int) -> Any:
+    """The request as pynetdicom's services take it; what they need to answer, not its data set.
 
-
-def _echo_primitive(command: dict[int, bytes], context_id: int) -> C_ECHO:
-    request = C_ECHO()
-    try:
-        request.MessageID = _number(command, _MESSAGE_ID)
-        request.AffectedSOPClassUID = _text(command, _AFFECTED_SOP_CLASS)
-    except ValueError as error:
-        raise ProtocolViolationError("a C-ECHO request is malformed.") from error
-    if not request.is_valid_request:
-        raise ProtocolViolationError("a C-ECHO request lacks a UID.")
+    A UID that is none is left out: it is refused by its text, and pydicom would
+    warn about it, quoting it.
+    """
+    request = kind()
+    request.MessageID = _number(command, _MESSAGE_ID)
+    sop_class = _text(command, _AFFECTED_SOP_CLASS)
+    request.AffectedSOPClassUID = sop_class if is_valid_uid(sop_class) else None
+    if isinstance(request, C_STORE):
+        sop_instance = _text(command, _AFFECTED_SOP_INSTANCE)
+        request.AffectedSOPInstanceUID = sop_instance if is_valid_uid(sop_instance) else None
     request._context_id = context_id
     return request

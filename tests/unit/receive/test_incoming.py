@@ -1,0 +1,70 @@
+from cad_node.errors import InboxFullError
+from cad_node.receive import incoming
+from cad_node.receive.incoming import IncomingDataset, StoreRequest
+from tests.factories import us_image
+from tests.receiving import EXPLICIT, US_IMAGE, dataset_bytes
+
+REQUEST = StoreRequest(US_IMAGE, "1.2.3", US_IMAGE, EXPLICIT, "SCANNER")
+
+
+def _write(dataset: IncomingDataset, content: bytes, step: int = 1000) -> None:
+    for start in range(0, len(content), step):
+        dataset.write(memoryview(content)[start : start + step])
+
+
+def test_a_small_data_set_stays_in_memory(tmp_path):
+    image = us_image(rows=32, columns=32)
+    dataset = IncomingDataset(REQUEST, b"HEADER", tmp_path)
+    _write(dataset, dataset_bytes(image))
+
+    assert dataset.part10() == b"HEADER" + dataset_bytes(image)
+    assert dataset.identity(10**9).sop_instance_uid == image.SOPInstanceUID
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_data_set_goes_to_a_file_and_is_gone_when_discarded(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "_IN_MEMORY_BYTES", 2000)
+    image = us_image(rows=64, columns=64)
+    dataset = IncomingDataset(REQUEST, b"HEADER", tmp_path)
+    _write(dataset, dataset_bytes(image))
+    path = dataset.part10()
+
+    assert path.read_bytes() == b"HEADER" + dataset_bytes(image)
+    assert dataset.identity(10**9).sop_instance_uid == image.SOPInstanceUID
+    dataset.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_moved_away_survives_the_discard(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "_IN_MEMORY_BYTES", 10)
+    dataset = IncomingDataset(REQUEST, b"HEADER", tmp_path)
+    _write(dataset, bytes(100))
+    dataset.part10().rename(tmp_path / "kept")
+    dataset.discard()
+
+    assert (tmp_path / "kept").read_bytes() == b"HEADER" + bytes(100)
+
+
+def test_without_a_folder_all_stays_in_memory(monkeypatch):
+    monkeypatch.setattr(incoming, "_IN_MEMORY_BYTES", 10)
+    dataset = IncomingDataset(REQUEST, b"", None)
+    _write(dataset, bytes(5000))
+
+    assert dataset.part10() == bytes(5000)
+
+
+def test_a_file_that_cannot_be_written_becomes_the_refusal(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "_IN_MEMORY_BYTES", 10)
+    dataset = IncomingDataset(REQUEST, b"", tmp_path / "absent")
+    _write(dataset, bytes(5000))
+
+    assert isinstance(dataset.refusal, InboxFullError)
+    assert dataset.size_bytes == 5000
+
+
+def test_refused_bytes_are_counted_and_dropped(tmp_path):
+    dataset = IncomingDataset(REQUEST, b"", tmp_path, InboxFullError("full"))
+    _write(dataset, bytes(5000))
+
+    assert dataset.size_bytes == 5000
+    assert dataset.part10() == b""
