@@ -91,7 +91,9 @@ def reading(engine: Engine) -> Engine:
 def insert_if_absent(connection: Connection, table: sa.Table, values: Mapping[str, object]) -> bool:
     """Insert a row unless its key is there; whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount > 0
+    statement = insert(table).values(values).on_conflict_do_nothing()
+    # Without the option SQLAlchemy does not ask psycopg how many rows an INSERT made.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount > 0
 
 
 def cause_of(error: SQLAlchemyError) -> str:

@@ -25,11 +25,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     journal = Journal.open(settings)
     results = ResultStore(settings.data_dir / "results")
+
+    def has_files(study: str, revision: str) -> None:
+        if not journal.files_of(study, revision):
+            raise LookupError(study)
+
     engine = JobEngine(
         settings,
         journal,
         results,
-        processing(results, float(sys.argv[2])),
+        processing(results, float(sys.argv[2]), before=has_files),
         {item.name: make_destination(item) for item in settings.destinations},
     )
     engine.start()

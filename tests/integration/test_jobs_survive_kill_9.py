@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +20,10 @@ from cad_node.settings import load_settings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore, object_files
 from cad_node.store.schema import DeliveryState, RevisionState
+from tests.integration.jobs_node import DEADLINE_S, Child, wait_until, write_config
 from tests.unit.jobs.stubs import processing, stored
 
 STUDIES = [f"1.2.826.0.1.{number}" for number in range(1, 21)]
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 180.0
 
 # Backends that the same tests run on.
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -37,69 +34,12 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
     return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else None
 
 
-class Child:
-    """The node in a process of its own."""
-
-    def __init__(self, config: Path, seconds: float) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.jobs_child", str(config), str(seconds)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-
-    def end(self, number: signal.Signals) -> int:
-        self._process.send_signal(number)
-        code = self._process.wait(timeout=60)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return code
-
-
 @pytest.fixture
 def children() -> Iterator[list[Child]]:
     started: list[Child] = []
     yield started
     for child in started:
-        if child._process.poll() is None:
-            child.end(signal.SIGKILL)
-
-
-def write_config(folder: Path, database_url: str | None, port: int | None, **jobs: Any) -> Path:
-    lines = [
-        f'data_dir = "{folder / "data"}"',
-        "[completion]",
-        "quiet_time_s = 0.2",
-        "[jobs]",
-        "workers = 2",
-        "retry_first_s = 0.2",
-        "retry_longest_s = 1.0",
-        *(f"{key} = {value!r}".replace("'", '"') for key, value in jobs.items()),
-    ]
-    if database_url:
-        lines.append(f'database_url = "{database_url}"')
-    lines += ["[[destinations]]", 'name = "outbox"', 'type = "folder"', f'path = "{folder / "outbox"}"']
-    if port:
-        lines += [
-            "[[destinations]]",
-            'name = "pacs"',
-            'type = "cstore"',
-            'host = "127.0.0.1"',
-            f"port = {port}",
-            'ae_title = "TESTPACS"',
-        ]
-    config = folder / f"node-{jobs.get('executor_id', 'node-1')}.toml"
-    config.write_text("\n".join(lines))
-    return config
-
-
-def wait_until(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+        child.kill()
 
 
 @pytest.mark.orthanc

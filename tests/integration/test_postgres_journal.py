@@ -1,0 +1,52 @@
+"""Everything the unit tests ask of the journal on SQLite, asked again on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cad_node.settings import NodeSettings
+from cad_node.store.journal import Journal
+from tests.unit.jobs.stubs import Clock
+from tests.unit.store import test_journal, test_outgoing
+
+pytestmark = pytest.mark.postgres
+
+
+def _cases(*modules: ModuleType) -> Iterator[Callable[..., None]]:
+    """The tests that need no more than a journal and a clock."""
+    for module in modules:
+        for name, case in vars(module).items():
+            wanted = set(inspect.signature(case).parameters) if name.startswith("test_") else set()
+            if "journal" in wanted <= {"journal", "clock"} and "sqlite" not in name:
+                yield case
+
+
+CASES = list(_cases(test_journal, test_outgoing))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, postgres_url: str, clock: Clock) -> Iterator[Journal]:
+    settings = NodeSettings(data_dir=tmp_path, jobs={"database_url": postgres_url})  # type: ignore[arg-type]
+    journal = Journal.open(settings, clock)
+    yield journal
+    journal.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_on_postgres(case: Callable[..., None], journal: Journal, clock: Clock) -> None:
+    given = {"journal": journal, "clock": clock}
+    case(**{name: given[name] for name in inspect.signature(case).parameters})
+
+
+def test_enough_was_asked() -> None:
+    assert len(CASES) >= 20
