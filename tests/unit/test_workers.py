@@ -1,0 +1,73 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cad_node.errors import ModelNotFoundError, NoUsableFramesError, StudyError
+from cad_node.process import StudyTask
+from cad_node.settings import load_settings
+from cad_node.workers import WorkerDiedError, WorkerPool
+from tests.unit.fake_processors import load_nothing, load_obedient
+
+
+def _task(order: str) -> StudyTask:
+    return StudyTask((), Path(order), datetime.now(UTC))
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[WorkerPool]:
+    settings = load_settings(None, {"data_dir": tmp_path, "runtime": {"study_deadline_s": 30}})
+    with WorkerPool(settings, 1, load_obedient) as workers:
+        yield workers
+
+
+def test_a_study_is_processed_in_another_process(pool: WorkerPool) -> None:
+    import os
+
+    assert pool.process(_task("good")).seconds["read"] != os.getpid()
+
+
+def test_a_crash_costs_one_study_and_the_next_goes_on(pool: WorkerPool) -> None:
+    with pytest.raises(WorkerDiedError, match="SIGSEGV"):
+        pool.process(_task("crash"))
+
+    assert pool.process(_task("good")).study_instance_uid == "good"
+
+
+def test_an_error_of_the_node_comes_back_as_it_is(pool: WorkerPool) -> None:
+    with pytest.raises(NoUsableFramesError, match="Send it again"):
+        pool.process(_task("refuse"))
+
+    assert pool.process(_task("good")).study_instance_uid == "good"
+
+
+def test_a_foreign_error_comes_back_without_its_message(pool: WorkerPool) -> None:
+    with pytest.raises(StudyError, match="Unexpected KeyError") as caught:
+        pool.process(_task("stumble"))
+
+    assert "DOE" not in str(caught.value)
+    assert "fake_processors.py" in caught.value.hint
+
+
+def test_a_study_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    settings = load_settings(None, {"data_dir": tmp_path, "runtime": {"study_deadline_s": 1}})
+    with WorkerPool(settings, 1, load_obedient) as workers:
+        workers.wait_ready()
+
+        with pytest.raises(WorkerDiedError, match="longer than 1 s"):
+            workers.process(_task("hang"))
+
+
+def test_what_fails_while_loading_is_told_at_the_start(tmp_path: Path) -> None:
+    settings = load_settings(None, {"data_dir": tmp_path})
+    with WorkerPool(settings, 1, load_nothing) as workers, pytest.raises(ModelNotFoundError):
+        workers.wait_ready()
+
+
+def test_many_threads_share_few_workers(pool: WorkerPool) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda name: pool.process(_task(name)), ["a", "b", "c", "d"]))
+
+    assert [summary.study_instance_uid for summary in done] == ["a", "b", "c", "d"]
