@@ -8,6 +8,7 @@ lost, and at the next look the engine brings them together again.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ _FINAL = (
 # A study that takes the whole node down with it this often is left alone.
 _MAX_STARTS = 10
 _RECONCILE_S = 10.0
+_TIDY_S = 86400.0
 _SLOWEST_LOOK_S = 1.0
 
 
@@ -106,7 +108,6 @@ class JobEngine:
             The databases cannot be used, or an engine runs in this process.
         """
         self._workflows.start()
-        self._results.clean_up()
         released = self._journal.outgoing.release(self._executor)
         started = self._journal.revisions.started()
         if released or started:
@@ -174,7 +175,7 @@ class JobEngine:
 
     def _run(self) -> None:
         look_s = min(max(self._settings.completion.quiet_time_s / 10, 0.1), _SLOWEST_LOOK_S)
-        reconcile_at = 0.0
+        reconcile_at = tidy_at = -math.inf
         while not self._stopping.is_set():
             try:
                 self.close_due_studies()
@@ -182,6 +183,10 @@ class JobEngine:
                     self._reconcile()
                     reconcile_at = time.monotonic() + _RECONCILE_S
                 self._enqueue()
+                if time.monotonic() >= tidy_at:
+                    self._workflows.forget_ended()
+                    self._results.clean_up()
+                    tidy_at = time.monotonic() + _TIDY_S
             except Exception as error:  # a database is away: the engine must outlive that
                 logger.error("job engine: %s", describe(error))
                 self._stopping.wait(_SLOWEST_LOOK_S)

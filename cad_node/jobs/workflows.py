@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _WORKFLOW_VERSION = "1"
 # The default of one second would limit a node to about one study a second and worker.
 _POLLING_S = 0.1
 _ENDED = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+_FORGET_AFTER = timedelta(days=7)
 _ATTEMPTS = 3
 _RETRY_AFTER_S = 2.0
 
@@ -113,6 +115,14 @@ class Workflows:
         status = DBOS.get_workflow_status(record.workflow_id)
         return status is not None and status.status in _ENDED
 
+    def forget_ended(self) -> None:
+        """Drop what DBOS keeps of runs that ended a while ago: the journal has what is worth knowing."""
+        before = (datetime.now(UTC) - _FORGET_AFTER).isoformat()
+        while ended := DBOS.list_workflows(
+            status=sorted(_ENDED), completed_before=before, limit=500, load_input=False, load_output=False
+        ):
+            DBOS.delete_workflows([workflow.workflow_id for workflow in ended])
+
     def _launch(self) -> None:
         jobs = self._settings.jobs
         config: DBOSConfig = {
@@ -188,11 +198,27 @@ def recover(settings: NodeSettings, executor: str) -> int:
     -------
     int
         How many workflows there were.
+
+    Raises
+    ------
+    JobError
+        The job database cannot be used.
     """
+    try:
+        return _recover(settings, executor)
+    except SQLAlchemyError as error:
+        raise JobError(
+            f"The job database cannot be used: {cause_of(error)}.", "Has a node ever run on it?"
+        ) from error
+
+
+def _recover(settings: NodeSettings, executor: str) -> int:
     if settings.jobs.database_url:
         client = DBOSClient(system_database_url=_dbos_url(settings), application_name="cad-node")
         engine = None
     else:
+        if not jobs_file(settings).exists():
+            return 0
         engine = sqlite_engine(jobs_file(settings), explicit_begin=False)
         client = DBOSClient(system_database_engine=engine, application_name="cad-node")
     try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from cad_node.errors import DestinationUnreachableError, JobError, NoUsableFramesError, StudyError
 from cad_node.jobs import workflows
 from cad_node.jobs.engine import JobEngine, Process
-from cad_node.jobs.workflows import jobs_file
+from cad_node.jobs.workflows import jobs_file, recover
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
@@ -256,3 +257,42 @@ def test_a_second_engine_in_the_process_is_refused(engine_with: Make, results: R
         second = engine_with(processing(results))
         with pytest.raises(JobError, match="runs in this process"):
             second.start()
+
+
+def test_what_ended_long_ago_is_dropped_from_the_job_database_alone(
+    engine_with: Make, journal: Journal, results: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.record_instance(stored())
+    with engine_with(processing(results)) as engine:
+        assert engine.wait_idle(WAIT_S)
+        record = journal.revisions.all()[0]
+        deadline = time.monotonic() + WAIT_S
+        while not engine._workflows.has_ended(record) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        engine._workflows.forget_ended()
+        assert engine._workflows.is_known(record)
+
+        monkeypatch.setattr(workflows, "_FORGET_AFTER", timedelta(0))
+        engine._workflows.forget_ended()
+
+        assert not engine._workflows.is_known(record)
+    assert journal.revisions.all() == [record]
+
+
+def test_recovering_where_nothing_ran_finds_nothing(settings: NodeSettings) -> None:
+    assert recover(settings, "node-9") == 0
+    assert not jobs_file(settings).exists()
+
+
+def test_a_job_database_that_is_none_is_said_in_words(
+    engine_with: Make, results: ResultStore, settings: NodeSettings
+) -> None:
+    jobs_file(settings).write_bytes(b"not a database, only some bytes of text" * 100)
+
+    with pytest.raises(JobError, match="job database cannot be used"):
+        engine_with(processing(results)).start()
+    with pytest.raises(JobError, match="job database cannot be used"):
+        recover(settings, "node-9")
+    jobs_file(settings).unlink()
+    with engine_with(processing(results)):
+        pass  # a failed start is no obstacle to the next

@@ -236,6 +236,15 @@ def test_only_postgresql_is_taken_as_another_database(tmp_path: Path, url: str) 
         Journal.open(NodeSettings(data_dir=tmp_path, jobs={"database_url": url}))  # type: ignore[arg-type]
 
 
+def test_a_server_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
+    url = "postgresql://user:secret@127.0.0.1:1/node"
+
+    with pytest.raises(JobError, match="cannot be opened") as caught:
+        Journal.open(NodeSettings(data_dir=tmp_path, jobs={"database_url": url}))  # type: ignore[arg-type]
+
+    assert "secret" not in str(caught.value)
+
+
 def test_the_revision_depends_on_uid_and_content_alone() -> None:
     pairs = [("1.2", "aa"), ("1.3", "bb")]
 

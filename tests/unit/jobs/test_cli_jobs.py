@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cad_node.cli.jobs import JobState, jobs_app
+from cad_node.errors import JobError
+from cad_node.settings import NodeSettings
+from cad_node.store.journal import Journal
+from cad_node.store.schema import DeliveryState, RevisionRecord, RevisionState
+from tests.unit.jobs.stubs import stored
+
+STUDY = "1.2.3"
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    monkeypatch.setenv("CADNODE_DATA_DIR", str(tmp_path))
+    journal = Journal.open(NodeSettings(data_dir=tmp_path))
+    yield journal
+    journal.close()
+
+
+def jobs(*arguments: str) -> Result:
+    return CliRunner().invoke(jobs_app, list(arguments))
+
+
+def complete(journal: Journal, study: str = STUDY, number: int = 1) -> RevisionRecord:
+    journal.record_instance(stored(study, number))
+    revision = journal.close_study(study)
+    assert revision is not None
+    record = journal.revisions.get(study, revision)
+    assert record is not None
+    return record
+
+
+def test_every_state_can_be_looked_for() -> None:
+    assert {state.value for state in JobState} == {
+        "receiving",
+        *(state.value for state in RevisionState),
+        *(state.value for state in DeliveryState),
+    }
+
+
+def test_list_shows_what_is_received_made_and_refused(journal: Journal) -> None:
+    journal.revisions.finish(complete(journal), ["pacs", "outbox"])
+    delivery = journal.outgoing.claim("pacs", "node-1")
+    assert delivery is not None
+    journal.outgoing.refused(delivery, "DestinationRefusedError", "Answered 0xC000.")
+    journal.record_instance(stored("1.2.4"))
+
+    lines = jobs("list").output.splitlines()
+
+    study = next(line for line in lines if STUDY in line)
+    assert "done" in study
+    assert "outbox waiting, pacs refused" in study
+    assert "Answered 0xC000." in study
+    assert "1 instances so far" in next(line for line in lines if "1.2.4" in line)
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("receiving", {"1.1"}), ("failed", {"1.2"}), ("waiting", {"1.3"}), ("sent", set())],
+)
+def test_list_shows_only_the_state_asked_for(journal: Journal, state: str, shown: set[str]) -> None:
+    journal.record_instance(stored("1.1"))
+    journal.revisions.fail(complete(journal, "1.2"), "StudyError", "No.")
+    complete(journal, "1.3")
+
+    output = jobs("list", "--state", state).output
+
+    assert {uid for uid in ("1.1", "1.2", "1.3") if f" {uid} " in output} == shown
+
+
+def test_a_long_list_is_cut_and_says_so(journal: Journal) -> None:
+    for number in range(1, 6):
+        complete(journal, f"1.{number}")
+
+    output = jobs("list", "--limit", "2").output
+
+    assert " 1.5 " in output
+    assert " 1.3 " not in output
+    assert "3 earlier ones are left out" in output
+
+
+def test_show_tells_every_revision_and_delivery(journal: Journal) -> None:
+    journal.revisions.finish(complete(journal, number=1), ["pacs"])
+    journal.revisions.fail(complete(journal, number=2), "PixelDecodeError", "Bad pixels.")
+
+    output = jobs("show", STUDY).output
+
+    assert "2 instances" in output
+    assert all(word in output for word in ("done", "failed", "Bad pixels.", "pacs", "waiting"))
+
+
+def test_retry_processes_a_failed_revision_again(journal: Journal) -> None:
+    record = complete(journal)
+    journal.revisions.fail(record, "StudyError", "No.")
+
+    assert "Revision 1 is processed again." in jobs("retry", STUDY).output
+
+    assert journal.revisions.all()[0].state is RevisionState.WAITING
+
+
+def test_retry_sends_again_what_was_not_taken_and_leaves_the_rest(journal: Journal) -> None:
+    journal.revisions.finish(complete(journal), ["pacs", "outbox"])
+    for name in ("pacs", "outbox"):
+        delivery = journal.outgoing.claim(name, "node-1")
+        assert delivery is not None
+        if name == "pacs":
+            journal.outgoing.refused(delivery, "DestinationRefusedError", "No.")
+        else:
+            journal.outgoing.sent(delivery)
+
+    output = jobs("retry", STUDY).output
+
+    assert "delivered to pacs again" in output
+    states = {item.destination: item.state for item in journal.outgoing.all()}
+    assert states == {"pacs": DeliveryState.WAITING, "outbox": DeliveryState.SENT}
+    assert "Nothing to retry" not in output
+
+
+def test_retry_of_what_is_well_does_nothing(journal: Journal) -> None:
+    journal.revisions.finish(complete(journal), [])
+
+    assert "Nothing to retry: revision 1 is done." in jobs("retry", STUDY).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "9.9"], "No study 9.9"),
+        (["retry", "9.9"], "No study 9.9"),
+        (["retry", STUDY, "--destination", "nowhere"], "no delivery to 'nowhere'"),
+        (["recover", "node-1"], "this machine"),
+    ],
+)
+def test_what_does_not_exist_is_said_in_words(journal: Journal, arguments: list[str], message: str) -> None:
+    complete(journal)
+
+    answer = jobs(*arguments)
+
+    assert isinstance(answer.exception, JobError)
+    assert message in str(answer.exception)
+
+
+def test_looking_where_no_node_was_makes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CADNODE_DATA_DIR", str(tmp_path / "none"))
+
+    answer = jobs("list")
+
+    assert isinstance(answer.exception, JobError)
+    assert not (tmp_path / "none").exists()
