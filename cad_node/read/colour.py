@@ -54,7 +54,8 @@ def ybr_to_rgb(frame: NDArray[np.uint8], label: str) -> NDArray[np.uint8]:
         gain = np.array((255 / 219, 255 / 224, 255 / 224), np.float32)
         expanded = (frame.astype(np.float32) - offset) * gain + np.array((0, 128, 128), np.float32)
         frame = np.clip(np.rint(expanded), 0, 255).astype(np.uint8)
-    swapped = np.ascontiguousarray(frame[..., (0, 2, 1)])  # OpenCV wants Y, Cr, Cb
+    luminance, blue, red = cv2.split(frame)
+    swapped = cv2.merge((luminance, red, blue))  # OpenCV wants Y, Cr, Cb
     return np.asarray(cv2.cvtColor(swapped, cv2.COLOR_YCrCb2RGB), np.uint8)
 
 

@@ -43,7 +43,7 @@ LARGEST_INFLATED_BYTES = 4 * 2**30
 
 # PS3.5 9.1 allows digits and dots, 64 characters. Leading zeros and roots above 2 are wrong
 # but met in real files; they are kept, because results must name their source as it is.
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, PS3.5 6.2 note on DA
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d{1,6})?")
@@ -184,9 +184,10 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def transfer_syntax_of(dataset: Dataset) -> UID:
-    """The Transfer Syntax UID in the file meta information; empty where there is none."""
+    """The Transfer Syntax UID in the file meta information; empty where there is none or no UID."""
     meta = getattr(dataset, "file_meta", None)
-    return UID(text(meta, "TransferSyntaxUID")) if isinstance(meta, Dataset) else UID("")
+    uid = text(meta, "TransferSyntaxUID") if isinstance(meta, Dataset) else ""
+    return UID(uid if len(uid) <= 64 and _UID.fullmatch(uid) else "")
 
 
 def _values(dataset: Dataset, keyword: str) -> Sequence[object]:
