@@ -16,8 +16,18 @@ from cad_node.domain import Box
 
 # Ink stands out by at least this many grey levels, or nothing is marked.
 SMALLEST_CONTRAST = 12
-# Beyond the box the reader drew: cut-off characters and text cursors.
+# Widest stroke, as a share of the line's height.
+STROKE_SHARE = 0.33
+# From the ground (0) to the ink (1): the grey from which a pixel belongs to a stroke.
+INK_SHARE = 0.55
+# Smaller specks are speckle; the dot of an i is larger.
+SMALLEST_SPECK_PX = 4
+# Beyond the box the reader drew, in heights: cut-off characters and text cursors.
 REACH_SHARE = 0.5
+# A piece beyond the box is ink if it is nearly as grey, and about as tall as a character.
+BEYOND_GREY = 16
+BEYOND_RELIEF = 30
+BEYOND_HEIGHT = (0.3, 1.1)
 
 
 def stroke_mask(
@@ -46,23 +56,44 @@ def stroke_mask(
     cv2.fillConvexPoly(polygon, np.round(corners - origin).astype(np.int32), 1)
     inside = cv2.dilate(polygon, np.ones((5, 5), np.uint8)) > 0
 
-    size = max(5, round(0.4 * height)) | 1
-    kernel = np.ones((size, size), np.uint8)
+    relief = _relief(crop, inside, max(5, round(STROKE_SHARE * height)) | 1)
+    level = _otsu(relief[inside])
+    if level < SMALLEST_CONTRAST:
+        return None
+    ink = _ink(crop, relief, inside, level, height)
+    return (box, ink) if ink.any() else None
+
+
+def _relief(crop: NDArray[np.uint8], inside: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
+    """How far each pixel stands out from what is around it, as thin as a stroke."""
+    kernel = np.ones((width, width), np.uint8)
     bright = np.asarray(cv2.morphologyEx(crop, cv2.MORPH_TOPHAT, kernel), np.uint8)
     dark = np.asarray(cv2.morphologyEx(crop, cv2.MORPH_BLACKHAT, kernel), np.uint8)
     # White text with a dark outline shows in both: dark ink must win clearly.
     inverted = np.percentile(dark[inside], 97) > 1.5 * max(1.0, np.percentile(bright[inside], 97))
-    relief = dark if inverted else bright
-    level = _otsu(relief[inside])
-    if level < SMALLEST_CONTRAST:
-        return None
+    return dark if inverted else bright
+
+
+def _ink(
+    crop: NDArray[np.uint8],
+    relief: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    level: float,
+    height: float,
+) -> NDArray[np.bool_]:
+    """Pixels that stand out and are of the ink's grey, without specks."""
     strong = (relief > level) & inside
-    weak = (relief > 0.5 * level) & inside
-    ink = _connected_to(weak, strong)
-    ink |= _beyond(crop, relief, strong, inside, level)
-    if not ink.any():
-        return None
-    return box, ink
+    ground_mask = inside & (cv2.dilate(strong.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    ink_grey = float(np.median(crop[strong]))
+    ground = float(np.median(crop[ground_mask])) if ground_mask.any() else float(np.median(crop))
+    share = (crop.astype(np.float32) - ground) / ((ink_grey - ground) or 1.0)
+    alike = share > INK_SHARE
+    ink = _connected_to((relief > 0.5 * level) & inside & alike, strong & alike)
+    near_grey = np.abs(crop.astype(np.float32) - ink_grey) <= BEYOND_GREY
+    beyond = (relief > max(level, BEYOND_RELIEF)) & near_grey & ~inside
+    tallest = (BEYOND_HEIGHT[0] * height, BEYOND_HEIGHT[1] * height)
+    ink |= _pieces(beyond, cv2.CC_STAT_HEIGHT, *tallest)
+    return _pieces(ink, cv2.CC_STAT_AREA, SMALLEST_SPECK_PX, np.inf)
 
 
 def _otsu(values: NDArray[np.uint8]) -> float:
@@ -77,16 +108,9 @@ def _connected_to(weak: NDArray[np.bool_], strong: NDArray[np.bool_]) -> NDArray
     return np.isin(labels, kept[kept > 0])
 
 
-def _beyond(
-    crop: NDArray[np.uint8],
-    relief: NDArray[np.uint8],
-    strong: NDArray[np.bool_],
-    inside: NDArray[np.bool_],
-    level: float,
-) -> NDArray[np.bool_]:
-    """Ink of the same grey just outside the box."""
-    if not strong.any():
-        return np.zeros(crop.shape, dtype=bool)
-    ink_grey = float(np.median(crop[strong]))
-    alike = np.abs(crop.astype(np.int16) - ink_grey) <= 16
-    return np.asarray((relief > max(level, 30)) & alike & ~inside)
+def _pieces(mask: NDArray[np.bool_], statistic: int, least: float, most: float) -> NDArray[np.bool_]:
+    """The connected pieces of a mask of which a statistic lies between two bounds."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    kept = (stats[:, statistic] >= least) & (stats[:, statistic] <= most)
+    kept[0] = False
+    return np.asarray(kept[labels], dtype=bool)
