@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAXIMUM_ASSOCIATE_BYTES = 262_144
 # A few senders count the PDU's own header in, or not, when they fill the limit.
 PDU_SLACK_BYTES = 64
+# For how long a peer is listened to after its association was ended.
+_LINGER_S = 0.5
 
 # PS3.8 section 9.3: PDU types.
 _ASSOCIATE_RQ, _P_DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x01, 0x04, 0x05, 0x06, 0x07
@@ -210,6 +212,7 @@ class HardenedUpperLayer(DULServiceProvider):
         self.to_user_queue = _CallingQueue(wake_association)
         self.to_provider_queue = _CallingQueue(self._wake_self)
         self._run_loop_delay = 0  # `HardenedSocket.ready` does the waiting
+        self._over_since: float | None = None
         self.daemon = True
 
     def _wake_self(self) -> None:
@@ -220,6 +223,16 @@ class HardenedUpperLayer(DULServiceProvider):
         if bytestream[0] == _P_DATA:
             return PresentationData(bytestream), "Evt10"
         return super()._decode_pdu(bytestream)
+
+    def _is_transport_event(self) -> bool:
+        if self.state_machine.current_state == "Sta13" and self.socket is not None:
+            # The association is over. What still comes is read, or the peer would not see
+            # the A-ABORT, but not for as long as it likes to send.
+            self._over_since = self._over_since or time.monotonic()
+            if time.monotonic() - self._over_since > _LINGER_S:
+                self.socket.close()
+                return True
+        return super()._is_transport_event()
 
     def kill_dul(self) -> None:
         """Stop the thread, which may be waiting."""

@@ -1,0 +1,59 @@
+"""docs/conformance.md says what the code does."""
+
+import re
+from pathlib import Path
+
+from cad_node.receive import association
+from cad_node.receive.connection import MAXIMUM_ASSOCIATE_BYTES
+from cad_node.receive.contexts import DECODED_SYNTAXES, STORAGE_CLASSES, VERIFICATION, VIDEO_SYNTAXES
+from cad_node.receive.messages import SLOWEST_BYTES_PER_S
+from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID
+from cad_node.receive.status import STATUS_OF, SUCCESS
+from cad_node.settings import ReceiveSettings
+
+TEXT = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
+
+
+def _rows(heading: str) -> list[tuple[str, ...]]:
+    section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
+
+
+def test_the_sop_classes_are_those_of_the_code():
+    expected = {VERIFICATION: "Verification", **STORAGE_CLASSES}
+
+    assert _rows("SOP Classes") == [(name, uid) for uid, name in expected.items()]
+
+
+def test_the_transfer_syntaxes_are_those_of_the_code_in_its_order():
+    decoded = [(name, uid, "decoded") for uid, name in DECODED_SYNTAXES.items()]
+    stored = [(name, uid, "stored") for uid, name in VIDEO_SYNTAXES.items()]
+
+    assert _rows("Transfer syntaxes") == [*decoded, *stored]
+
+
+def test_the_statuses_and_comments_are_those_of_the_code():
+    documented = {int(status, 16): comment for status, _, comment in _rows("C-STORE")}
+
+    assert documented == {SUCCESS: "", **{refusal.status: refusal.comment for refusal in STATUS_OF.values()}}
+
+
+def test_the_rejections_are_those_of_the_code():
+    text = "\n".join(" ".join(row) for row in _rows("Who may send"))
+    numbers = {tuple(map(int, found)) for found in re.findall(r"\((\d), (\d), (\d)\)", text)}
+
+    assert numbers == {
+        association.CALLED_AE_TITLE_NOT_RECOGNISED,
+        association.CALLING_AE_TITLE_NOT_RECOGNISED,
+        association.LOCAL_LIMIT_EXCEEDED,
+    }
+
+
+def test_settings_and_limits_are_named_as_they_are():
+    assert set(re.findall(r"`receive\.(\w+)`", TEXT)) <= set(ReceiveSettings.model_fields)
+    assert IMPLEMENTATION_CLASS_UID in TEXT
+    assert f"{MAXIMUM_ASSOCIATE_BYTES // 1024} KiB" in TEXT
+    assert f"{SLOWEST_BYTES_PER_S // 1024} KiB/s" in TEXT
+    assert f"(default {ReceiveSettings().maximum_pdu_bytes})" in TEXT
+    assert f"(default {ReceiveSettings().maximum_associations})" in TEXT
