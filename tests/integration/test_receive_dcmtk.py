@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import warnings
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
@@ -213,9 +214,7 @@ def test_a_full_spool_reaches_the_sender_as_out_of_resources(receiver, tmp_path)
 
 
 def test_a_sender_that_is_cut_off_in_the_middle_leaves_nothing_and_disturbs_nobody(tmp_path):
-    large = write(
-        us_cine(frames=60, rows=600, columns=800, study_instance_uid=generate_uid()), tmp_path / "large"
-    )
+    large = write(us_cine(pixels=np.zeros((120, 600, 800), np.uint8)), tmp_path / "large")
     inbox = Inbox(tmp_path / "inbox", lambda _: True, 0)
     with Receiver(spill_folder=inbox.incoming) as receiver:
         receiver.scp._accept = inbox.accept

@@ -40,7 +40,7 @@ def test_a_full_disk_is_answered_and_nothing_half_written_stays(small_disk, rese
     journal = []
     inbox = Inbox(small_disk / "inbox", lambda stored: journal.append(stored) or True, reserve_bytes)
     image = us_image(rows=1000, columns=1500)
-    images = [copy.copy(image) for _ in range(20)]
+    images = [copy.deepcopy(image) for _ in range(20)]
     for one in images:
         one.SOPInstanceUID = generate_uid()
     with Receiver(spill_folder=inbox.incoming) as receiver:
