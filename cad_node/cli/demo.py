@@ -54,6 +54,7 @@ def demo(
         None,
         {
             "data_dir": output / "node",
+            "log_level": "WARNING",
             "receive": {"port": port or _free_port(), "disk_reserve_bytes": 100_000_000},
             "completion": {"quiet_time_s": 2.0},
             "destinations": [{"type": "folder", "name": "results", "path": output / "results"}],
@@ -128,7 +129,7 @@ def _send_study(console: Console, node: Node, output: Path) -> str:
             f"The demo's scanner could not send {scanner.returncode} of {len(paths)} objects.",
             "See the log above.",
         )
-    console.print(f"A scanner sent {len(paths)} objects of study {study} by C-STORE.")
+    console.print(f"A scanner sent {len(paths)} objects by C-STORE, study {study}.", soft_wrap=True)
     return study
 
 
@@ -175,12 +176,14 @@ def _show(console: Console, folder: Path) -> bool:
         )  # fmt: skip
     console.print(table)
     objects = {kind: [item for item in summary["objects"] if item["kind"] == kind] for kind in ("seg", "sr")}
-    where = Table(title="Where to look", show_header=False)
-    where.add_row("page", str((folder / PAGE_FILE).resolve()))
+    # Not a table: a path that is cut cannot be opened.
+    console.print("Where to look:")
+    console.print(Text(f"  page       {(folder / PAGE_FILE).resolve()}"), soft_wrap=True)
     for kind, items in objects.items():
         for item in items:
-            where.add_row(f"DICOM {kind.upper()}", str((folder / item["file"]).resolve()))
-    console.print(where)
+            console.print(
+                Text(f"  DICOM {kind.upper():4} {(folder / item['file']).resolve()}"), soft_wrap=True
+            )
     read = read_back([folder / item["file"] for items in objects.values() for item in items])
     console.print(
         f"Read back with highdicom: {read.segments} segments in {len(objects['seg'])} SEG, "

@@ -257,11 +257,6 @@ class Journal:
 
     # Looking
 
-    def stored_paths(self) -> frozenset[PurePosixPath]:
-        """Where every recorded instance lies, relative to the inbox."""
-        with self._reading.begin() as connection:
-            return frozenset(PurePosixPath(path) for path in connection.scalars(sa.select(instances.c.path)))
-
     def study_records(self, study_instance_uid: str | None = None) -> list[StudyRecord]:
         """Every study, or the one named, with the number of its instances."""
         query = (
