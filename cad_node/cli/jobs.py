@@ -141,16 +141,20 @@ def retry_job(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Process the newest revision again where it failed, deliver it again where it was not taken.
+    """Process the newest revision again where it failed or its results are lost, and deliver what was not taken.
 
     A running node begins within a second or two; otherwise the next start does.
     """
-    with _journal(config) as (_, journal):
+    from cad_node.store.results import ResultStore
+
+    with _journal(config) as (settings, journal):
         revisions = journal.revisions.of_study(study_instance_uid)
         if not revisions:
             raise _unknown(study_instance_uid)
+        newest = revisions[-1]
+        results = ResultStore(settings.data_dir / "results").folder(study_instance_uid, newest.revision)
         console = _console()
-        for line in _retry(journal, revisions[-1], destination):
+        for line in _retry(journal, newest, results.is_dir(), destination):
             console.print(line)
 
 
@@ -178,11 +182,12 @@ def recover_jobs(
     _console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
 
 
-def _retry(journal: Journal, newest: RevisionRecord, destination: str | None) -> list[str]:
+def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destination: str | None) -> list[str]:
     from cad_node.store.schema import DeliveryState, RevisionState
 
     uid = newest.study_instance_uid
-    if newest.state is RevisionState.FAILED and destination is None:
+    lost = newest.state is RevisionState.DONE and not has_results
+    if lost or (newest.state is RevisionState.FAILED and destination is None):
         journal.revisions.retry(newest)
         return [f"Revision {newest.number} is processed again."]
     mine = [item for item in journal.outgoing.of_study(uid) if item.revision == newest.revision]

@@ -113,7 +113,9 @@ class Courier:
         try:
             folder = self._results.folder(uid, record.revision)
             if not folder.is_dir():
-                raise JobError("The results are no longer stored.", "Send the study to the node again.")
+                raise JobError(
+                    "The results are no longer stored.", "Have them made anew: cad-node jobs retry."
+                )
             self._destination.send(
                 folder,
                 outgoing.objects_sent(self._name, uid),

@@ -63,6 +63,17 @@ class Outgoing:
                     "next_attempt_at": now,
                 },
             )
+        # Results that were made anew may be taken where the former were not.
+        connection.execute(
+            deliveries.update()
+            .where(
+                deliveries.c.study_instance_uid == record.study_instance_uid,
+                deliveries.c.revision == record.revision,
+                deliveries.c.destination.not_in(later),
+                deliveries.c.state.in_((DeliveryState.REFUSED, DeliveryState.GIVEN_UP)),
+            )
+            .values(state=DeliveryState.WAITING, attempts=0, since=now, finished_at=None)
+        )
         # It waits for the results before it: they have their chance now, not at the end of a long delay.
         connection.execute(
             deliveries.update()

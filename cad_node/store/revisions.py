@@ -97,10 +97,16 @@ class Revisions:
         )
 
     def retry(self, record: RevisionRecord) -> bool:
-        """Have a revision that failed processed anew; False where it has not failed."""
+        """Have a revision that failed, or whose results are lost, processed anew.
+
+        Returns
+        -------
+        bool
+            False where it is being processed.
+        """
         return self._update(
             record,
-            (RevisionState.FAILED,),
+            (RevisionState.FAILED, RevisionState.DONE),
             state=RevisionState.WAITING,
             run=revisions.c.run + 1,
             starts=0,

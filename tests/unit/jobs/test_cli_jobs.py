@@ -10,8 +10,9 @@ from cad_node.cli.jobs import JobState, jobs_app
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
+from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState, RevisionRecord, RevisionState
-from tests.unit.jobs.stubs import stored
+from tests.unit.jobs.stubs import stored, write_results
 
 STUDY = "1.2.3"
 
@@ -26,6 +27,11 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal
 
 def jobs(*arguments: str) -> Result:
     return CliRunner().invoke(jobs_app, list(arguments))
+
+
+def make_results(tmp_path: Path, record: RevisionRecord) -> None:
+    uid, revision = record.study_instance_uid, record.revision
+    ResultStore(tmp_path / "results").commit(uid, revision, lambda path: write_results(path, uid, revision))
 
 
 def complete(journal: Journal, study: str = STUDY, number: int = 1) -> RevisionRecord:
@@ -105,8 +111,18 @@ def test_retry_processes_a_failed_revision_again(journal: Journal) -> None:
     assert journal.revisions.all()[0].state is RevisionState.WAITING
 
 
-def test_retry_sends_again_what_was_not_taken_and_leaves_the_rest(journal: Journal) -> None:
-    journal.revisions.finish(complete(journal), ["pacs", "outbox"])
+def test_retry_makes_lost_results_anew(journal: Journal) -> None:
+    journal.revisions.finish(complete(journal), ["pacs"])
+
+    assert "Revision 1 is processed again." in jobs("retry", STUDY).output
+
+    assert journal.revisions.all()[0].state is RevisionState.WAITING
+
+
+def test_retry_sends_again_what_was_not_taken_and_leaves_the_rest(journal: Journal, tmp_path: Path) -> None:
+    record = complete(journal)
+    make_results(tmp_path, record)
+    journal.revisions.finish(record, ["pacs", "outbox"])
     for name in ("pacs", "outbox"):
         delivery = journal.outgoing.claim(name, "node-1")
         assert delivery is not None
@@ -123,8 +139,10 @@ def test_retry_sends_again_what_was_not_taken_and_leaves_the_rest(journal: Journ
     assert "Nothing to retry" not in output
 
 
-def test_retry_of_what_is_well_does_nothing(journal: Journal) -> None:
-    journal.revisions.finish(complete(journal), [])
+def test_retry_of_what_is_well_does_nothing(journal: Journal, tmp_path: Path) -> None:
+    record = complete(journal)
+    make_results(tmp_path, record)
+    journal.revisions.finish(record, [])
 
     assert "Nothing to retry: revision 1 is done." in jobs("retry", STUDY).output
 

@@ -215,6 +215,25 @@ def test_a_lost_job_database_is_made_anew_from_the_journal(
     assert journal.revisions.all()[0].state is RevisionState.DONE
 
 
+def test_a_lost_journal_is_made_anew_from_the_inbox(
+    engine_with: Make, journal: Journal, results: ResultStore, settings: NodeSettings
+) -> None:
+    journal.record_instance(stored())
+    with engine_with(processing(results), pacs=FakeDestination()) as engine:
+        assert engine.wait_idle(WAIT_S)
+    (settings.data_dir / "other").mkdir()
+    other = Journal.open(settings.model_copy(update={"data_dir": settings.data_dir / "other"}))
+    destination = FakeDestination()
+    other.record_instance(stored())  # as the inbox does that finds it at the start
+
+    with JobEngine(settings, other, results, processing(results), {"pacs": destination}) as engine:
+        assert engine.wait_idle(WAIT_S)
+
+    assert len(destination.received) == 2
+    assert len(list((results.root / "1.2.3").iterdir())) == 1
+    other.close()
+
+
 def test_results_committed_before_a_crash_are_not_made_again(
     engine_with: Make, journal: Journal, results: ResultStore
 ) -> None:

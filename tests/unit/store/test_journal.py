@@ -170,7 +170,7 @@ def test_a_run_that_was_replaced_can_no_longer_change_anything(journal: Journal)
     assert journal.outgoing.of_study(STUDY) == []
 
 
-def test_an_operator_may_retry_only_what_failed(journal: Journal) -> None:
+def test_an_operator_may_retry_only_what_has_ended(journal: Journal) -> None:
     journal.record_instance(stored())
     record = completed(journal)
     assert not journal.revisions.retry(record)

@@ -107,6 +107,19 @@ def test_an_old_revision_that_is_processed_late_is_not_sent_after_the_new(journa
     assert {delivery.number for delivery in journal.outgoing.of_study("1.1")} == {2}
 
 
+def test_results_made_anew_go_where_the_former_were_refused(journal: Journal) -> None:
+    done(journal, "1.1")
+    journal.outgoing.refused(claim(journal), "JobError", "The results are no longer stored.")
+    journal.outgoing.sent(claim(journal, "outbox"))
+    record = journal.revisions.all()[0]
+    assert journal.revisions.retry(record)
+
+    journal.revisions.finish(journal.revisions.all()[0], ["pacs", "outbox"])
+
+    states = {item.destination: item.state for item in journal.outgoing.all()}
+    assert states == {"pacs": DeliveryState.WAITING, "outbox": DeliveryState.SENT}
+
+
 def test_a_retry_starts_from_the_beginning(journal: Journal, clock: Clock) -> None:
     done(journal, "1.1")
     journal.outgoing.refused(claim(journal), "DestinationRefusedError", "no")
