@@ -69,12 +69,10 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     return UltrasoundStudy(studies.pop(), images)
 
 
-def gate_image(image: UltrasoundImage, *, frames_looked_at: int = 5) -> Refusal | None:
-    """Ask pictures of an image whether they are coloured, when its header found no fault.
+def gate_image(image: UltrasoundImage) -> Refusal | None:
+    """Ask every picture of an image whether it is coloured, when its header found no fault.
 
-    Looks at frames spread evenly from the first to the last; colour that is
-    switched on for a moment between two of them is found when that frame itself
-    is asked, by `gate_pixels`.
+    One coloured frame refuses a whole cine: colour was switched on while it ran.
 
     Raises
     ------
@@ -83,14 +81,8 @@ def gate_image(image: UltrasoundImage, *, frames_looked_at: int = 5) -> Refusal 
     """
     if image.refusal is not None:
         return image.refusal
-    count = len(image.frames)
-    looks = min(frames_looked_at, count)
-    chosen = sorted({round(n * (count - 1) / max(looks - 1, 1)) for n in range(looks)})
-    for index in chosen:
-        frame = image.frames[index]
-        if refusal := gate_pixels(frame.pixels, frame.tissue):
-            return refusal
-    return None
+    refusals = (gate_pixels(frame.pixels, frame.tissue) for frame in image.frames)
+    return next((refusal for refusal in refusals if refusal is not None), None)
 
 
 def _image(path: Path, header: Header, breast_only: bool, decoded: DecodedImage) -> UltrasoundImage:

@@ -189,7 +189,7 @@ def test_ybr_partial_is_stretched(tmp_path: Path) -> None:
     assert difference(read_back(full, tmp_path)[0], scene()) < 2
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, JPEGLSLossless])
+@pytest.mark.parametrize("syntax", [*LOSSLESS])
 @pytest.mark.parametrize("bits", [12, 16])
 def test_deep_grey_is_scaled_by_its_bits(tmp_path: Path, syntax: str, bits: int) -> None:
     grey = speckle()

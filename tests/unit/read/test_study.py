@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cad_node.domain import Box, NotAnalysed, PixelSpacing
 from cad_node.errors import NoUsableFramesError, PixelDecodeError, StudyError
 from cad_node.read import gate_image, read_study
-from tests.factories import us_cine, us_image, us_study, write
+from tests.factories import paint_flow, speckle, us_cine, us_image, us_study, write
 
 
 def test_a_study_is_read_with_region_and_spacing(tmp_path: Path) -> None:
@@ -123,3 +124,10 @@ def test_undecodable_pixels_do_not_spoil_the_reading_of_the_study(tmp_path: Path
         with pytest.raises(PixelDecodeError):
             first.frames[0]
     assert second.frames[0].pixels.mean() > 10
+
+
+def test_one_coloured_frame_refuses_the_cine(tmp_path: Path) -> None:
+    stack = np.repeat(np.stack([speckle(seed=seed) for seed in range(4)])[..., None], 3, axis=-1)
+    stack[2] = paint_flow(stack[2], (80, 160, 80, 200))
+    path = write(us_image(pixels=stack, photometric="RGB"), tmp_path)
+    assert gate_image(read_study([path]).images[0]) is not None

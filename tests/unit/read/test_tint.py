@@ -42,6 +42,13 @@ def test_flow_is_colour_doppler(height: int, tissue: Box | None) -> None:
     assert refusal.reason == NotAnalysed.COLOUR_DOPPLER
 
 
+def test_a_single_small_vessel_is_found() -> None:
+    pixels = picture()
+    pixels[200:224, 300:324] = paint_flow(pixels, (200, 224, 300, 324), seed=2)[200:224, 300:324]
+    pixels[200:224, 300:324][np.ptp(pixels[200:224, 300:324], axis=-1) < 30] = (200, 60, 20)
+    assert gate_pixels(pixels, TISSUE) is not None
+
+
 def test_flow_outside_the_tissue_is_no_reason() -> None:
     assert gate_pixels(paint_flow(picture(), (0, 40, 0, 640)), TISSUE) is None
 
