@@ -112,6 +112,8 @@ class JobEngine:
         started = self._journal.revisions.started()
         if released or started:
             logger.info("taking up %d studies and %d deliveries", len(started), released)
+        for name in sorted(self._journal.outgoing.destinations_waited_for() - set(self._destinations)):
+            logger.warning("deliveries wait for destination %s, which the settings no longer name", name)
         self._listening_since = self._clock()
         self._thread.start()
         for courier in self._couriers:

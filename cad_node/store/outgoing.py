@@ -241,6 +241,12 @@ class Outgoing:
         with self._reading.begin() as connection:
             return bool(connection.scalar(sa.select(sa.exists().where(deliveries.c.state.in_(UNDER_WAY)))))
 
+    def destinations_waited_for(self) -> set[str]:
+        """Names of the destinations that something is still to be sent to."""
+        query = sa.select(deliveries.c.destination).where(deliveries.c.state.in_(UNDER_WAY)).distinct()
+        with self._reading.begin() as connection:
+            return set(connection.scalars(query))
+
     def of_study(self, study_instance_uid: str) -> list[DeliveryRecord]:
         """Every delivery of a study, the first revision first."""
         return self._select(deliveries.c.study_instance_uid == study_instance_uid)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -315,3 +316,31 @@ def test_a_job_database_that_is_none_is_said_in_words(
     jobs_file(settings).unlink()
     with engine_with(processing(results)):
         pass  # a failed start is no obstacle to the next
+
+
+def test_nothing_is_connected_to(
+    engine_with: Make, journal: Journal, results: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address))
+    journal.record_instance(stored())
+
+    with engine_with(processing(results), pacs=FakeDestination()) as engine:
+        assert engine.wait_idle(WAIT_S)
+
+    assert asked == []
+
+
+def test_a_destination_that_was_taken_out_of_the_settings_is_named(
+    engine_with: Make, journal: Journal, results: ResultStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.record_instance(stored())
+    down = FakeDestination(*(DestinationUnreachableError("Down.", "") for _ in range(10_000)))
+    with engine_with(processing(results), old=down):
+        deadline = time.monotonic() + WAIT_S
+        while not journal.outgoing.all() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    with engine_with(processing(results), new=FakeDestination()):
+        assert "wait for destination old" in caplog.text
