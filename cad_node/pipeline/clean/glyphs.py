@@ -20,6 +20,9 @@ SMALLEST_CONTRAST = 12
 STROKE_SHARE = 0.33
 # From the ground (0) to the ink (1): the grey from which a pixel belongs to a stroke.
 INK_SHARE = 0.55
+# The same for pixels that touch the ink, and how far they reach.
+FAINT_SHARE = 0.3
+FAINT_REACH_PX = 2
 # Smaller specks are speckle; the dot of an i is larger.
 SMALLEST_SPECK_PX = 4
 # Beyond the box the reader drew, in heights: cut-off characters and text cursors.
@@ -89,6 +92,10 @@ def _ink(
     share = (crop.astype(np.float32) - ground) / ((ink_grey - ground) or 1.0)
     alike = share > INK_SHARE
     ink = _connected_to((relief > 0.5 * level) & inside & alike, strong & alike)
+    # Anti-aliased ends are fainter, but hang on to the ink.
+    faint = (relief > FAINT_SHARE * level) & inside & (share > FAINT_SHARE)
+    for _ in range(FAINT_REACH_PX):
+        ink |= (cv2.dilate(ink.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & faint
     near_grey = np.abs(crop.astype(np.float32) - ink_grey) <= BEYOND_GREY
     beyond = (relief > max(level, BEYOND_RELIEF)) & near_grey & ~inside
     tallest = (BEYOND_HEIGHT[0] * height, BEYOND_HEIGHT[1] * height)

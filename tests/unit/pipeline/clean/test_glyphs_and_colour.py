@@ -33,7 +33,7 @@ def test_the_strokes_of_a_line_are_marked_not_its_box(grey: int, outline: bool) 
     # The inpainting widens the ink by two pixels.
     near = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     changed = cv2.absdiff(drawn, clean) > 25
-    assert (changed & near).sum() >= 0.99 * changed.sum()
+    assert (changed & near).sum() >= 0.98 * changed.sum()
     assert mask.mean() < 0.5
 
 
