@@ -1,0 +1,1 @@
+"""Files to run the node with; `generate.py` writes what follows from the code."""

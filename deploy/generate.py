@@ -1,4 +1,4 @@
-"""Writes `node.example.toml` and `docs/settings.md` from the settings tree.
+"""Writes `node.example.toml`, `docs/settings.md` and a part of the README from the code.
 
 Run by `make docs`; a test fails when the files are not what this would write.
 """
@@ -18,6 +18,9 @@ from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettin
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "deploy" / "node.example.toml"
 TABLE = ROOT / "docs" / "settings.md"
+README = ROOT / "README.md"
+
+_BEGIN, _END = "<!-- explain:begin -->", "<!-- explain:end -->"
 
 _DESTINATIONS: tuple[tuple[type[BaseModel], dict[str, Any]], ...] = (
     (
@@ -72,6 +75,17 @@ def settings_table() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def readme() -> str:
+    """The README with what `cad-node explain` prints under the default settings."""
+    from cad_node.cli.explain import explanation
+
+    text = README.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(explanation(NodeSettings()), start=1))
+    return f"{before}{_BEGIN}\n{steps}\n{_END}{after}"
+
+
 def _sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
     top: list[tuple[str, FieldInfo]] = []
     nested: list[tuple[str, list[tuple[str, FieldInfo]]]] = []
@@ -121,9 +135,10 @@ def _toml(field: FieldInfo) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     EXAMPLE.write_text(example_toml(), encoding="utf-8")
     TABLE.write_text(settings_table(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from cad_node.errors import SettingsError
 from cad_node.settings import NodeSettings, is_loopback, load_settings
-from deploy.generate import EXAMPLE, TABLE, example_toml, settings_table
+from deploy.generate import EXAMPLE, README, TABLE, example_toml, readme, settings_table
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -21,6 +21,10 @@ def test_the_example_file_is_what_the_settings_say() -> None:
 
 def test_the_table_of_settings_is_what_the_settings_say() -> None:
     assert TABLE.read_text(encoding="utf-8") == settings_table(), "run `make docs`"
+
+
+def test_the_readme_says_what_explain_says() -> None:
+    assert README.read_text(encoding="utf-8") == readme(), "run `make docs`"
 
 
 def test_the_example_file_can_be_used_as_it_is() -> None:
@@ -82,11 +86,16 @@ def test_a_password_never_stands_in_an_error(tmp_path: Path) -> None:
 def test_without_destinations_results_go_to_a_folder(tmp_path: Path) -> None:
     settings = load_settings(None, {"data_dir": tmp_path})
 
-    assert settings.destinations[0].model_dump() == {"name": "outbox", "type": "folder", "path": tmp_path / "outbox"}
+    assert settings.destinations[0].model_dump() == {
+        "name": "outbox",
+        "type": "folder",
+        "path": tmp_path / "outbox",
+    }
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("pacs", False)]
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("pacs", False)],
 )
 def test_loopback_is_told_from_the_network(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
