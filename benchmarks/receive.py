@@ -78,9 +78,7 @@ def _run_node(folder: str, port: int) -> None:
     from cad_node.store.inbox import Inbox
 
     inbox = Inbox(Path(folder), lambda _: True, 0)
-    scp = StorageScp(
-        ReceiveSettings(), inbox.accept, inbox.has_room, port=port, spill_folder=inbox.incoming
-    )
+    scp = StorageScp(ReceiveSettings(), inbox.accept, inbox.has_room, port=port, spill_folder=inbox.incoming)
     with scp:
         time.sleep(3600)
 
@@ -101,10 +99,9 @@ def storescp(folder: Path, port: int) -> Callable[[], None]:
 
 def rate(study: Path, port: int, associations: int, count: int) -> float:
     """Instances a second that `associations` senders bring in together."""
-    command = ["storescu", "--max-pdu", "131072", "--propose-lossless" if False else "-xy"]
-    command = [*command, "-aec", "CADNODE", "--scan-directories", "127.0.0.1", str(port), str(study)]
-    if "jpeg" not in study.name:
-        command.remove("-xy")
+    proposal = ["--propose-jpeg8"] if "jpeg" in study.name else []
+    command = ["storescu", "--max-pdu", "131072", *proposal, "-aec", "CADNODE", "--scan-directories"]
+    command += ["127.0.0.1", str(port), str(study)]
     began = time.monotonic()
     senders = [
         subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL) for _ in range(associations)
@@ -116,7 +113,9 @@ def rate(study: Path, port: int, associations: int, count: int) -> float:
 
 def main() -> None:
     """Print one line for each kind of instance."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--instances", type=int, default=200)
     options.add_argument("--associations", type=int, default=1)
     arguments = options.parse_args()

@@ -134,8 +134,8 @@ def _even(uid: str) -> bytes:
 class RawPeer:
     """A TCP connection that says what it likes."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), 10)
         self.answer = b""
 
     def __enter__(self) -> RawPeer:
@@ -207,9 +207,10 @@ class Sender(RawPeer):
         self,
         port: int,
         contexts: Sequence[tuple[str, str]] = ((US_IMAGE, EXPLICIT), (VERIFICATION, EXPLICIT)),
+        host: str = "127.0.0.1",
         **options: str,
     ) -> None:
-        super().__init__(port)
+        super().__init__(port, host)
         self._contexts = list(contexts)
         numbered = [(2 * number + 1, *context) for number, context in enumerate(contexts)]
         self.kind = self.associate(contexts=numbered, **options)

@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from cad_node.domain import ReceivedInstance, StoredInstance, is_valid_uid
@@ -70,8 +69,13 @@ class Inbox:
         return self.root / "incoming"
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether the reserve would stay free if so many bytes came."""
-        return shutil.disk_usage(self.root).free - size_bytes >= self._reserve_bytes
+        """Whether the reserve would stay free if so many bytes came; a disk that is gone has no room."""
+        try:
+            free = shutil.disk_usage(self.root).free
+        except OSError as error:
+            logger.error("The spool cannot be reached: %s", error.strerror)
+            return False
+        return free - size_bytes >= self._reserve_bytes
 
     def accept(self, received: ReceivedInstance) -> None:
         """Make an instance safe and record it; once this returns, it survives a power cut.
@@ -118,7 +122,8 @@ class Inbox:
                 continue
             try:
                 stored = _describe(self.root, relative)
-            except (OSError, InvalidDicomError, AttributeError, ValueError) as error:
+            except Exception as error:
+                # A damaged file may make a reader raise anything; the others are still wanted.
                 logger.error("%s cannot be read and is left alone: %s", relative, type(error).__name__)
                 continue
             self._record(stored)

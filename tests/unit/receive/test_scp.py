@@ -1,4 +1,5 @@
 import logging
+import socket
 import threading
 
 import pytest
@@ -219,3 +220,12 @@ def test_no_thread_is_left_when_all_is_over():
             send(receiver.port, [us_image(**SMALL)])
         assert wait_until(lambda: not receiver.scp._server.associations)
     assert wait_until(lambda: threading.active_count() <= before)
+
+
+def test_it_listens_on_ipv6_too():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with Receiver(host="::1") as receiver, Sender(receiver.port, host="::1") as sender:
+        assert sender.echo() == 0

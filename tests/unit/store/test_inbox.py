@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import os
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,3 +248,10 @@ def test_folders_are_made_safe_again_once_they_were_forgotten(inbox, monkeypatch
         inbox.accept(_received(series=f"1.2.{number}", sop=f"1.2.{number}.1"))
 
     assert len(inbox._safe_folders) <= 2
+
+
+def test_a_disk_that_is_gone_has_no_room(inbox, caplog):
+    shutil.rmtree(inbox.root)
+
+    assert not inbox.has_room(0)
+    assert "cannot be reached" in caplog.text
