@@ -11,21 +11,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from cad_node.deliver.objects import ResultObject, result_objects
 from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
-from cad_node.store.results import object_files
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +90,6 @@ _REASONS = {
 _FOR_EVER = {(1, 2), (2, 2)}
 
 
-@dataclass(frozen=True)
-class _Object:
-    path: Path
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-
-
 class CStoreDestination:
     """Sends each object once, in one association, SEG before the SR that names it."""
 
@@ -108,8 +98,7 @@ class CStoreDestination:
 
     def send(self, results: Path, already_sent: Collection[str], on_sent: Callable[[str], None]) -> None:
         """Send what the PACS does not hold; a refused object does not keep back the others."""
-        objects = [_describe(path) for path in object_files(results)]
-        objects = [item for item in objects if item.sop_instance_uid not in already_sent]
+        objects = [item for item in result_objects(results) if item.sop_instance_uid not in already_sent]
         if not objects:
             return
         problems: list[DeliveryError] = []
@@ -137,7 +126,7 @@ class CStoreDestination:
         if status.Status != 0x0000:
             raise self._unreachable(f"answered C-ECHO with 0x{status.Status:04X}", "See the log of the PACS.")
 
-    def _store(self, association: Association, item: _Object) -> None:
+    def _store(self, association: Association, item: ResultObject) -> None:
         what = UID(item.sop_class_uid).name
         accepted = {context.abstract_syntax for context in association.accepted_contexts}
         if item.sop_class_uid not in accepted:
@@ -217,17 +206,7 @@ class CStoreDestination:
         )
 
 
-def _describe(path: Path) -> _Object:
-    meta = read_file_meta_info(path)
-    return _Object(
-        path,
-        str(meta.MediaStorageSOPClassUID),
-        str(meta.MediaStorageSOPInstanceUID),
-        str(meta.TransferSyntaxUID),
-    )
-
-
-def _contexts(objects: Sequence[_Object]) -> list[tuple[str, list[str]]]:
+def _contexts(objects: Sequence[ResultObject]) -> list[tuple[str, list[str]]]:
     """One presentation context for each SOP Class and Transfer Syntax that there is.
 
     Implicit VR Little Endian is proposed beside them, as PS3.5 section 10.1 asks of

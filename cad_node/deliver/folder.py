@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from cad_node.deliver.objects import result_objects
 from cad_node.domain import is_valid_uid
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import FolderDestinationSettings
-from cad_node.store.results import object_files, object_uid, sync_folder, sync_tree
 
 # What is a result; whatever else a folder holds is its owner's own bookkeeping.
 _PATTERNS = ("*.dcm", "*.png", "index.html", "result.json")
@@ -30,6 +31,7 @@ class FolderDestination:
     def send(self, results: Path, already_sent: Collection[str], on_sent: Callable[[str], None]) -> None:
         """Put a copy of the results in place of the study's earlier ones."""
         uid = _study_of(results)
+        objects = result_objects(results)
         root = self._settings.path
         target = root / uid
         # Known names, so that what a crash left is found and removed by the next attempt.
@@ -43,16 +45,17 @@ class FolderDestination:
             for pattern in _PATTERNS:
                 for path in results.glob(pattern):
                     shutil.copyfile(path, new / path.name)
-            sync_tree(new)
+                    _sync(new / path.name)
+            _sync(new)
             if target.exists():
                 target.rename(old)
             new.rename(target)
-            sync_folder(root)
+            _sync(root)
             shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise self._unusable(error, uid) from error
-        for path in object_files(results):
-            on_sent(object_uid(path))
+        for item in objects:
+            on_sent(item.sop_instance_uid)
 
     def verify(self) -> None:
         """Write a file and remove it again."""
@@ -70,6 +73,15 @@ class FolderDestination:
             "Check that it is mounted, has room, and belongs to the user the node runs as.",
             study_instance_uid=uid,
         )
+
+
+def _sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk before returning."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _study_of(results: Path) -> str:

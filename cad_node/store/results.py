@@ -16,9 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-
 from cad_node.domain import is_valid_uid
 from cad_node.errors import JobError
 
@@ -59,7 +56,7 @@ class ResultStore:
         work = Path(tempfile.mkdtemp(prefix=f"{study_instance_uid}-", dir=unfinished))
         try:
             write(work)
-            sync_tree(work)
+            _sync_tree(work)
             work.chmod(0o755)  # mkdtemp makes it 0700; who may enter is decided by data_dir
             target = self.folder(study_instance_uid, revision)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,8 +68,8 @@ class ResultStore:
                 if done is None:
                     raise
                 return done
-            sync_folder(target.parent)
-            sync_folder(self.root)
+            _sync_folder(target.parent)
+            _sync_folder(self.root)
             return target
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -94,27 +91,6 @@ class ResultStore:
             if done is None or _number(path) < _number(done)
         ]
         return before[-1] if before else None
-
-    def find_object(self, sop_instance_uid: str, study_instance_uid: str | None = None) -> Path | None:
-        """The newest file of a result object, found by its File Meta Information.
-
-        Parameters
-        ----------
-        sop_instance_uid
-            Of the SEG or SR.
-        study_instance_uid
-            Where to look. None looks through every study, which takes long.
-        """
-        if study_instance_uid is not None:
-            studies = [self._study(study_instance_uid)]
-        else:
-            studies = [path for path in self.root.glob("*") if is_valid_uid(path.name)]
-        for study in studies:
-            for folder in reversed(self._revisions(study.name)):
-                for path in object_files(folder):
-                    if object_uid(path) == sop_instance_uid:
-                        return path
-        return None
 
     def clean_up(self) -> None:
         """Remove what interrupted commits left behind more than a day ago."""
@@ -140,22 +116,11 @@ class ResultStore:
 
 
 def object_files(folder: Path) -> list[Path]:
-    """The DICOM objects of a result folder in the order to send them.
-
-    What is referred to comes before what refers to it: SEG before SR.
-    """
+    """The DICOM objects of a result folder, SEG before the SR that refers to them."""
     return sorted(folder.glob("*.dcm"), key=lambda path: (path.name.startswith("sr"), path.name))
 
 
-def object_uid(path: Path) -> str:
-    """SOP Instance UID of a Part 10 file; empty where it is none."""
-    try:
-        return str(read_file_meta_info(path).get("MediaStorageSOPInstanceUID", ""))
-    except (InvalidDicomError, EOFError):
-        return ""
-
-
-def sync_tree(folder: Path) -> None:
+def _sync_tree(folder: Path) -> None:
     """Have every file below `folder`, and the folders, on the disk before returning."""
     for path in _files(folder):
         descriptor = os.open(path, os.O_RDONLY)
@@ -164,10 +129,10 @@ def sync_tree(folder: Path) -> None:
         finally:
             os.close(descriptor)
     for inner in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        sync_folder(inner)
+        _sync_folder(inner)
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Have the names in `folder` on the disk before returning."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

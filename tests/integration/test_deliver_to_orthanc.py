@@ -16,7 +16,7 @@ from cad_node.errors import DestinationUnreachableError
 from cad_node.jobs.engine import JobEngine
 from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, NodeSettings
 from cad_node.store.journal import Journal
-from cad_node.store.results import ResultStore, object_files
+from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState
 from tests.unit.jobs.stubs import processing, stored, write_results
 
@@ -75,7 +75,7 @@ def test_what_arrives_is_what_was_stored(tmp_path: Path, settings: NodeSettings,
 
     held = orthanc.instances()
     assert sorted(held) == sorted(sent)
-    for path in object_files(tmp_path):
+    for path in tmp_path.glob("*.dcm"):
         ours = dcmread(path)
         assert dcmread(BytesIO(orthanc.file(held[ours.SOPInstanceUID]))) == ours
 

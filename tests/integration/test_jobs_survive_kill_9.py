@@ -18,7 +18,7 @@ from cad_node.jobs.engine import JobEngine
 from cad_node.jobs.workflows import recover
 from cad_node.settings import load_settings
 from cad_node.store.journal import Journal
-from cad_node.store.results import ResultStore, object_files
+from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState, RevisionState
 from tests.integration.jobs_node import DEADLINE_S, Child, wait_until, write_config
 from tests.unit.jobs.stubs import processing, stored
@@ -78,7 +78,7 @@ def test_every_study_is_delivered_and_the_pacs_holds_each_object_once(
         folders = list((results.root / record.study_instance_uid).iterdir())
         assert folders == [results.folder(record.study_instance_uid, record.revision)]
         outbox = tmp_path / "outbox" / record.study_instance_uid
-        for path in object_files(folders[0]):
+        for path in folders[0].glob("*.dcm"):
             assert (outbox / path.name).read_bytes() == path.read_bytes()
         expected |= {
             f"{record.study_instance_uid}.9.1",

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from cad_node.deliver.objects import result_objects
 from cad_node.domain import StoredInstance
-from cad_node.store.results import ResultStore, object_files, object_uid
+from cad_node.store.results import ResultStore
 
 SEG_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 SR_STORAGE = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -100,7 +101,8 @@ class FakeDestination:
 
     def send(self, results: Path, already_sent: Collection[str], on_sent: Callable[[str], None]) -> None:
         error = self.errors.pop(0) if self.errors else None
-        uids = [uid for uid in map(object_uid, object_files(results)) if uid not in already_sent]
+        held = (item.sop_instance_uid for item in result_objects(results))
+        uids = [uid for uid in held if uid not in already_sent]
         for uid in uids[: self.take] if error else uids:
             self.received.append(uid)
             on_sent(uid)

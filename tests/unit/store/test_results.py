@@ -8,7 +8,6 @@ import pytest
 
 from cad_node.errors import JobError
 from cad_node.store.results import ResultStore, object_files
-from tests.unit.jobs.stubs import SEG_STORAGE, write_object, write_results
 
 STUDY = "1.2.3"
 
@@ -97,20 +96,9 @@ def test_revisions_are_known_in_the_order_they_were_stored(tmp_path: Path) -> No
     assert store.latest_before(STUDY, "dd") == third
 
 
-def test_an_object_is_found_in_its_newest_folder(tmp_path: Path) -> None:
-    store = ResultStore(tmp_path)
-    store.commit(STUDY, "aa", lambda folder: write_results(folder, STUDY, "aa" * 4))
-    second = store.commit(STUDY, "bb", lambda folder: write_results(folder, STUDY, "bb" * 4))
-
-    assert store.find_object(f"{STUDY}.9.1", STUDY) == second / "seg-001.dcm"
-    assert store.find_object(f"{STUDY}.9.1") == second / "seg-001.dcm"
-    assert store.find_object("9.9", STUDY) is None
-    assert store.find_object("9.9", "9.8") is None
-
-
-def test_what_is_referred_to_comes_first(tmp_path: Path) -> None:
-    for name in ("sr.dcm", "seg-002.dcm", "seg-001.dcm"):
-        write_object(tmp_path / name, STUDY, "1.2", SEG_STORAGE)
+def test_the_report_is_the_last_of_the_objects(tmp_path: Path) -> None:
+    for name in ("sr.dcm", "seg-002.dcm", "seg-001.dcm", "index.html"):
+        (tmp_path / name).touch()
 
     assert [path.name for path in object_files(tmp_path)] == ["seg-001.dcm", "seg-002.dcm", "sr.dcm"]
 
