@@ -39,7 +39,7 @@ def train(
         typer.Option("--weights", help="ImageNet weights of EfficientNet-Lite0; default: the train extra's."),
     ] = None,
     clean_cache: Annotated[
-        Path | None, typer.Option("--clean-cache", help="Copies without annotations, IMAGE.png each.")
+        Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")

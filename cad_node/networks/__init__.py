@@ -8,7 +8,7 @@ An architecture is one file with `build(config) -> LesionNetwork` and one line i
 from cad_node.networks.bundle import Bundle, load_bundle
 from cad_node.networks.lesion_network import LesionNetwork
 from cad_node.networks.registry import NETWORKS
-from cad_node.networks.runtime import LesionModel, Prediction, load_model
+from cad_node.networks.runtime import LesionModel, Prediction, load_model, save_probability_maps
 
 __all__ = [
     "NETWORKS",
@@ -18,4 +18,5 @@ __all__ = [
     "Prediction",
     "load_bundle",
     "load_model",
+    "save_probability_maps",
 ]

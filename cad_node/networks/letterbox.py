@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
 _Grey = TypeVar("_Grey", np.uint8, np.float32)
 
 

@@ -125,7 +125,8 @@ def split_by_group(samples: Sequence[Sample], share: float, seed: int) -> Split:
     chosen: set[str] = set()
     for groups in strata.values():
         ranked = sorted(groups, key=lambda g: hashlib.sha256(f"{seed}:{g}".encode()).digest())
-        chosen.update(ranked[: round(share * len(ranked))])
+        least = 1 if share > 0 and len(ranked) > 1 else 0
+        chosen.update(ranked[: max(least, round(share * len(ranked)))])
     training = tuple(s for s in samples if s.group not in chosen)
     validation = tuple(s for s in samples if s.group in chosen)
     refuse_torn_groups([training, validation])
@@ -178,8 +179,8 @@ def read_union(folder: Path, sample: Sample, shape: tuple[int, int]) -> NDArray[
 
 
 def clean_path(clean_folder: Path, sample: Sample) -> Path:
-    """Where the copy of an image without burnt-in annotations lies."""
-    return clean_folder / f"{sample.image}.png"
+    """Where the copy of an image without burnt-in annotations lies: same path, PNG, same size."""
+    return (clean_folder / sample.image).with_suffix(".png")
 
 
 class PreparedImages:

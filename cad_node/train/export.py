@@ -120,7 +120,7 @@ def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decis
         "monai_version": installed_version("monai"),
         "pytorch_version": installed_version("torch").partition("+")[0],
         "numpy_version": installed_version("numpy"),
-        "optional_packages_version": {"opencv-python-headless": installed_version("opencv-python-headless")},
+        "required_packages_version": {"opencv-python-headless": installed_version("opencv-python-headless")},
         "task": "Lesion segmentation and classification in B-mode breast ultrasound",
         "description": (
             "MONAI FlexibleUNet on an EfficientNet-Lite0 encoder: a lesion probability for each pixel; "
@@ -170,7 +170,7 @@ def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decis
 def _inference(settings: TrainSettings) -> dict[str, Any]:
     """Config for ``python -m monai.bundle run``; the node itself reads the metadata."""
     return {
-        "imports": ["$import pathlib", "$import cad_node.networks"],
+        "imports": ["$import pathlib", "$from cad_node import networks"],
         "bundle_root": ".",
         "dataset_dir": "images",
         "output_dir": "maps",
@@ -180,23 +180,21 @@ def _inference(settings: TrainSettings) -> dict[str, Any]:
         },
         "network_def": "$@network.unet",
         "images": "$sorted(pathlib.Path(@dataset_dir).glob('*.png'))",
-        "model": "$cad_node.networks.load_model(pathlib.Path(@bundle_root))",
-        "run": [
-            "$cad_node.networks.runtime.save_probability_maps(@model, @images, pathlib.Path(@output_dir))"
-        ],
+        "model": "$networks.load_model(pathlib.Path(@bundle_root))",
+        "run": ["$networks.save_probability_maps(@model, @images, pathlib.Path(@output_dir))"],
     }
 
 
 def _train(name: str, settings: TrainSettings, origin: Origin) -> dict[str, Any]:
     return {
-        "imports": ["$import pathlib", "$import cad_node.train.run"],
+        "imports": ["$import pathlib", "$from cad_node.train import run as training"],
         "dataset_dir": "data",
         "run_dir": f"runs/{name}",
         "command": origin.command,
         "data": dict(origin.data),
         "settings": asdict(settings),
         "run": [
-            "$cad_node.train.run.train_from_settings("
+            "$training.train_from_settings("
             "pathlib.Path(@dataset_dir), pathlib.Path(@run_dir), @settings, @data)"
         ],
     }

