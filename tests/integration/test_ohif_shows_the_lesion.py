@@ -1,0 +1,167 @@
+"""The SEG lies over the image, at the lesion, in the viewer that many sites use."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from cad_node.domain import StudyResult
+from tests import ohif
+from tests.factories import Ellipse, us_cine, us_image, write
+from tests.integration.conftest import Orthanc
+from tests.integration.test_encode_validators import ONE, TWO, encoded
+from tests.results import BENIGN, LARGE, SMALL, analysed, study
+
+pytestmark = [
+    pytest.mark.orthanc,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(ohif.missing()), reason=ohif.missing() or "nothing is missing"),
+    # playwright's own event loop
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+]
+
+ARTEFACTS = ohif.ROOT / "test-artefacts"
+# Where the factory draws speckle in an image of 240 by 320: rows from 28, columns from 20 to 300.
+TOP, LEFT, RIGHT = 28, 20, 300
+# Right of the list of series and below the tool bar, in a window of 1000 by 640.
+VIEWPORT = slice(60, 630), slice(300, 940)
+
+Picture = NDArray[np.int16]
+# What the overlay should cover, and in which colour: red is malignant.
+Lesions = Sequence[tuple[Ellipse, str]]
+
+
+class Screen:
+    """OHIF over a PACS of its own."""
+
+    def __init__(self, pacs: Orthanc, address: str, page: Any) -> None:
+        self.pacs, self.address, self.page = pacs, address, page
+
+    def store(self, files: Sequence[Path]) -> None:
+        for file in files:
+            request = urllib.request.Request(
+                f"{self.pacs.url}/instances", data=file.read_bytes(), method="POST"
+            )
+            urllib.request.urlopen(request, timeout=30).close()
+
+    def open(self, study_instance_uid: str, until: Callable[[Picture], bool], protocol: str = "") -> Picture:
+        """Show a study and wait until the picture is as it should be, or the deadline."""
+        self.page.goto(
+            f"{self.address}/viewer?StudyInstanceUIDs={study_instance_uid}{protocol}", wait_until="commit"
+        )
+        return ohif.wait_for(self.page, until)
+
+    def next_frame(self, before: Picture, until: Callable[[Picture], bool]) -> Picture:
+        """Scroll on by one frame and wait until another picture is as it should be."""
+        self.page.mouse.move(620, 340)
+        self.page.mouse.wheel(0, 100)
+        return ohif.wait_for(
+            self.page, lambda shown: bool(np.any(shown[VIEWPORT] != before[VIEWPORT])) and until(shown)
+        )
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    pacs = Orthanc(tmp_path_factory.mktemp("pacs"))
+    pacs.start()
+    try:
+        with ohif.serve(pacs.http_port) as address, ohif.viewer(address) as page:
+            yield Screen(pacs, address, page)
+    finally:
+        pacs.stop(clean=False)
+
+
+def has_image(shown: Picture) -> bool:
+    part = shown[VIEWPORT]
+    grey = (ohif.colourfulness(part) < 12) & (part.mean(axis=-1) > 40)
+    return bool(grey.mean() > 0.3)
+
+
+def place(shown: Picture, shape: Ellipse, *, larger: float = 0) -> NDArray[np.bool_]:
+    """Where an ellipse of the image is on the screen, found by the edges of the speckle."""
+    part = shown[VIEWPORT].mean(axis=-1) > 30
+    columns = np.flatnonzero(part.mean(axis=0) > 0.4) + VIEWPORT[1].start
+    rows = np.flatnonzero(part.mean(axis=1) > 0.6) + VIEWPORT[0].start
+    scale = (columns[-1] + 1 - columns[0]) / (RIGHT - LEFT)
+    on_screen = Ellipse(
+        rows[0] + (shape.row + 0.5 - TOP) * scale,
+        columns[0] + (shape.column + 0.5 - LEFT) * scale,
+        (shape.row_radius + larger) * scale,
+        (shape.column_radius + larger) * scale,
+    )
+    return on_screen.mask(*shown.shape[:2])
+
+
+def fault(without: Picture, shown: Picture, lesions: Lesions) -> str:
+    """What is wrong with the overlay; empty where it covers the lesions, in the colour of their class, only."""
+    changed = ohif.colourfulness(shown) - ohif.colourfulness(without) > 20
+    elsewhere = np.zeros(changed.shape, bool)
+    elsewhere[VIEWPORT] = True
+    elsewhere[: np.flatnonzero(place(without, LARGE).any(axis=1))[0] - 130] = False  # the cine player
+    for shape, colour in lesions:
+        inside = place(without, shape, larger=-3)
+        if changed[inside].mean() < 0.95:
+            return f"only {changed[inside].mean():.0%} of {shape} is covered"
+        red, green, _ = shown[inside].mean(axis=0)
+        if (red > green + 20) != (colour == "red") or (green > red + 20) != (colour == "green"):
+            return f"{shape} is not {colour}"
+        elsewhere &= ~place(without, shape, larger=4)
+    if changed[elsewhere].mean() > 0.002:
+        return f"{changed[elsewhere].mean():.1%} of the rest is covered"
+    return ""
+
+
+def show(
+    screen: Screen, folder: Path, name: str, result: StudyResult, source: Dataset, lesions: Lesions
+) -> tuple[Picture, Picture]:
+    """The study before and after its SEG arrived; the pictures are kept."""
+    screen.store([write(source, folder / "source")])
+    without = screen.open(result.study_instance_uid, has_image)
+    keep(f"{name}-without", without)
+    screen.store(encoded((result, [source]), folder / "results"))
+    shown = screen.open(
+        result.study_instance_uid,
+        lambda picture: has_image(picture) and not fault(without, picture, lesions),
+        "&hangingprotocolId=@ohif/seg",
+    )
+    keep(name, shown)
+    assert has_image(without)
+    assert fault(without, without, lesions) != ""
+    assert fault(without, shown, lesions) == ""
+    return without, shown
+
+
+def keep(name: str, shown: Picture) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    Image.fromarray(shown.astype(np.uint8)).save(ARTEFACTS / f"ohif-{name}.png")
+
+
+def test_two_lesions_of_a_grey_image_are_shown(screen: Screen, tmp_path: Path) -> None:
+    source = us_image()
+    result = study(analysed(source, {1: TWO}))
+    show(screen, tmp_path, "grey", result, source, [(LARGE, "red"), (SMALL, "green")])
+
+
+def test_a_lesion_of_a_colour_image_without_scale_is_shown(screen: Screen, tmp_path: Path) -> None:
+    source = us_image(photometric="RGB", regions=())
+    result = study(analysed(source, {1: ONE}, spacing=None))
+    show(screen, tmp_path, "colour", result, source, [(LARGE, "red")])
+
+
+def test_lesions_of_a_cine_are_shown_in_their_frames_only(screen: Screen, tmp_path: Path) -> None:
+    source = us_cine(frames=3)
+    result = study(analysed(source, {1: ONE, 3: [*ONE, (2, SMALL, BENIGN)]}))
+    without, shown = show(screen, tmp_path, "cine", result, source, [(LARGE, "red")])
+    later: list[Lesions] = [[], [(LARGE, "red"), (SMALL, "green")]]
+    for frame_number, lesions in enumerate(later, start=2):
+        shown = screen.next_frame(shown, lambda picture, of=lesions: not fault(without, picture, of))
+        keep(f"cine-frame-{frame_number}", shown)
+        assert fault(without, shown, lesions) == ""
