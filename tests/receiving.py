@@ -97,6 +97,7 @@ def associate_request(
     contexts: Sequence[tuple[int, str, str]] = ((1, US_IMAGE, EXPLICIT),),
     called: str = "CADNODE",
     calling: str = "SCANNER",
+    maximum_pdu: int = 16384,
 ) -> bytes:
     """An A-ASSOCIATE-RQ for (context ID, SOP Class, transfer syntax)."""
     body = struct.pack(">HH", 1, 0) + called.ljust(16).encode() + calling.ljust(16).encode() + bytes(32)
@@ -104,7 +105,7 @@ def associate_request(
     for context_id, sop_class, transfer_syntax in contexts:
         syntaxes = _item(0x30, sop_class.encode()) + _item(0x40, transfer_syntax.encode())
         body += _item(0x20, bytes((context_id, 0, 0, 0)) + syntaxes)
-    user = _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"2.25.1")
+    user = _item(0x51, struct.pack(">L", maximum_pdu)) + _item(0x52, b"2.25.1")
     return pdu(1, body + _item(0x50, user))
 
 
@@ -208,7 +209,7 @@ class Sender(RawPeer):
         port: int,
         contexts: Sequence[tuple[str, str]] = ((US_IMAGE, EXPLICIT), (VERIFICATION, EXPLICIT)),
         host: str = "127.0.0.1",
-        **options: str,
+        **options: Any,
     ) -> None:
         super().__init__(port, host)
         self._contexts = list(contexts)
@@ -282,7 +283,7 @@ class Sender(RawPeer):
         return -1
 
 
-def send(port: int, datasets: Sequence[Dataset], **options: str) -> list[int]:
+def send(port: int, datasets: Sequence[Dataset], **options: Any) -> list[int]:
     """Send in one association; returns the status of each."""
     contexts = sorted({(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in datasets})
     with Sender(port, contexts, **options) as sender:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.pdu_primitives import P_DATA
 
 from cad_node.domain import is_valid_uid
 from cad_node.receive.incoming import IncomingDataset
@@ -37,6 +38,8 @@ _C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = 0x0001, 0x0030, 0x0FFF
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
 _DATA_SET_TYPE, _AFFECTED_SOP_INSTANCE = 0x0800, 0x1000
 _NO_DATA_SET = 0x0101
+_RESPONSE = 0x8000
+_MESSAGE_ID_RESPONDED_TO, _STATUS, _ERROR_COMMENT = 0x0120, 0x0900, 0x0902
 
 
 class ProtocolViolationError(Exception):
@@ -110,7 +113,13 @@ class HardenedDimse(DIMSEServiceProvider):
         """Send the answer; only now may the next request come."""
         self._unanswered = False
         self.dul._idle_timer.restart()  # storing may have taken longer than a peer may be silent
-        super().send_msg(primitive, context_id)
+        message = encode_response(primitive)
+        if 0 < self.maximum_pdu_size < len(message) + 6:  # PS3.8 annex D.1: 0 is unlimited
+            super().send_msg(primitive, context_id)
+            return
+        fragment = P_DATA()
+        fragment.presentation_data_value_list.append((context_id, b"\x03" + message))
+        self.dul.send_pdu(fragment)
 
     def receive_primitive(self, primitive: Any) -> None:
         """Take the fragments of one P-DATA-TF, a `PresentationData`."""
@@ -196,6 +205,35 @@ def _read_command(encoded: bytes) -> dict[int, bytes]:
         elements[element] = encoded[position : position + length]
         position += length
     return elements
+
+
+def encode_response(primitive: C_STORE | C_ECHO) -> bytes:
+    """Command set of a C-STORE or C-ECHO response (PS3.7 tables 9.3-2 and 9.3-13).
+
+    By hand: through pydicom it costs as much time as receiving a small image.
+    """
+    field = _RESPONSE | (_C_STORE_RQ if isinstance(primitive, C_STORE) else _C_ECHO_RQ)
+    values: list[tuple[int, bytes | None]] = [
+        (_AFFECTED_SOP_CLASS, _encoded(primitive.AffectedSOPClassUID, b"\0")),
+        (_COMMAND_FIELD, struct.pack("<H", field)),
+        (_MESSAGE_ID_RESPONDED_TO, struct.pack("<H", primitive.MessageIDBeingRespondedTo)),
+        (_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
+        (_STATUS, struct.pack("<H", primitive.Status)),
+        (_ERROR_COMMENT, _encoded(primitive.ErrorComment, b" ")),
+    ]
+    if isinstance(primitive, C_STORE):
+        values.append((_AFFECTED_SOP_INSTANCE, _encoded(primitive.AffectedSOPInstanceUID, b"\0")))
+    body = b"".join(
+        struct.pack("<HHI", 0, element, len(value)) + value for element, value in values if value is not None
+    )
+    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
+
+
+def _encoded(text: str | None, padding: bytes) -> bytes | None:
+    if text is None:
+        return None
+    value = str(text).encode("ascii")
+    return value + padding * (len(value) % 2)
 
 
 def _number(command: dict[int, bytes], element: int) -> int:

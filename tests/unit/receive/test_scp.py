@@ -13,10 +13,13 @@ from tests.factories import us_image, us_study
 from tests.receiving import (
     EXPLICIT,
     US_IMAGE,
+    VERIFICATION,
     Receiver,
     Sender,
     dataset_bytes,
+    p_data,
     send,
+    store_command,
     wait_until,
     without_meta,
 )
@@ -229,3 +232,13 @@ def test_it_listens_on_ipv6_too():
         pytest.skip("this machine has no IPv6 loopback")
     with Receiver(host="::1") as receiver, Sender(receiver.port, host="::1") as sender:
         assert sender.echo() == 0
+
+
+def test_a_sender_with_small_pdus_is_answered_in_pieces(receiver):
+    with Sender(receiver.port, maximum_pdu=64) as sender:
+        kinds = []
+        sender.send(p_data(3, store_command("", VERIFICATION, 0x30, 0x0101), 3))
+        while not kinds or kinds[-1][1][5] & 2 == 0:
+            kinds.append(sender.receive_pdu())
+    assert len(kinds) > 1
+    assert all(kind == 4 and len(body) <= 64 for kind, body in kinds)
