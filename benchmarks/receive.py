@@ -87,28 +87,42 @@ def node(folder: Path, port: int) -> Callable[[], None]:
     """Start the node's receiver in a process of its own; returns how to end it."""
     process = multiprocessing.get_context("spawn").Process(target=_run_node, args=(str(folder), port))
     process.start()
-    return process.kill
+
+    def stop() -> None:
+        process.kill()
+        process.join()
+
+    return stop
 
 
 def storescp(folder: Path, port: int) -> Callable[[], None]:
     """Start DCMTK's receiver with large PDUs; returns how to end it."""
     folder.mkdir(parents=True)
     command = ["storescp", "--max-pdu", "131072", "--accept-all", "--fork", "-od", str(folder), str(port)]
-    return subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL).kill
+    process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL)
+
+    def stop() -> None:
+        process.kill()
+        process.wait()
+
+    return stop
 
 
-def rate(study: Path, port: int, associations: int, count: int) -> float:
-    """Instances a second that `associations` senders bring in together."""
-    proposal = ["--propose-jpeg8"] if "jpeg" in study.name else []
+def rate(studies: list[Path], port: int, *, compressed: bool) -> float:
+    """Instances a second that one sender for each study brings in together."""
+    proposal = ["--propose-jpeg8"] if compressed else []
     command = ["storescu", "--max-pdu", "131072", *proposal, "-aec", "CADNODE", "--scan-directories"]
-    command += ["127.0.0.1", str(port), str(study)]
     began = time.monotonic()
     senders = [
-        subprocess.Popen(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL) for _ in range(associations)
+        subprocess.Popen(
+            [*command, "127.0.0.1", str(port), str(study)], env=_ENVIRONMENT, stdout=subprocess.DEVNULL
+        )
+        for study in studies
     ]
-    if any(sender.wait() for sender in senders):
+    if any([sender.wait() for sender in senders]):
         raise SystemExit("A sender failed.")
-    return associations * count / (time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return sum(len(list(study.iterdir())) for study in studies) / seconds
 
 
 def main() -> None:
@@ -124,15 +138,16 @@ def main() -> None:
     print("instance      storescp/s   node/s   node : storescp")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
         for name, compressed in (("raw 1.44 MB", False), ("jpeg 126 kB", True)):
-            study = Path(scratch) / name.replace(" ", "-")
-            write_study(study, arguments.instances, compressed=compressed)
+            studies = [Path(scratch) / f"study-{compressed}-{n}" for n in range(arguments.associations)]
+            for study in studies:
+                write_study(study, arguments.instances, compressed=compressed)
             rates = []
             for receiver in (storescp, node):
                 port = _free_port()
                 stop = receiver(Path(scratch) / f"{receiver.__name__}-{compressed}", port)
                 try:
                     _wait_for(port)
-                    rates.append(rate(study, port, arguments.associations, arguments.instances))
+                    rates.append(rate(studies, port, compressed=compressed))
                 finally:
                     stop()
             print(f"{name:12} {rates[0]:11.0f} {rates[1]:8.0f} {rates[1] / rates[0]:12.2f}")
