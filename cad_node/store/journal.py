@@ -167,6 +167,11 @@ class Journal:
                 )
         return True
 
+    def stored_paths(self) -> frozenset[PurePosixPath]:
+        """Where every recorded instance lies, relative to the inbox."""
+        with self._reading.begin() as connection:
+            return frozenset(PurePosixPath(path) for path in connection.scalars(sa.select(instances.c.path)))
+
     # Completion
 
     def open_studies(self) -> list[tuple[str, float, float]]:

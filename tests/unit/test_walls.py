@@ -31,7 +31,7 @@ ROOMS = {
     "pipeline": set(),
     "networks": set(),
     "encode": {"read"},
-    "deliver": set(),
+    "deliver": {"store"},
     "jobs": {"store", "deliver"},
     "train": {"networks", "pipeline"},
     "demo": set(),
