@@ -108,12 +108,11 @@ class JobEngine:
             The databases cannot be used, or an engine runs in this process.
         """
         self._workflows.start()
-        released = self._journal.outgoing.release(self._executor)
-        started = self._journal.revisions.started()
-        if released or started:
-            logger.info("taking up %d studies and %d deliveries", len(started), released)
-        for name in sorted(self._journal.outgoing.destinations_waited_for() - set(self._destinations)):
-            logger.warning("deliveries wait for destination %s, which the settings no longer name", name)
+        try:
+            self._take_up()
+        except BaseException:
+            self._workflows.stop(0.0)
+            raise
         self._listening_since = self._clock()
         self._thread.start()
         for courier in self._couriers:
@@ -130,10 +129,11 @@ class JobEngine:
         """
         deadline = time.monotonic() + timeout_s
         self._stopping.set()
+        if not self._thread.is_alive():
+            return True  # it never started, or was stopped before
         for courier in self._couriers:
             courier.ask_to_stop()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
         left_s = max(deadline - time.monotonic(), 0.0)
         self._workflows.stop(left_s if self._active else 0.0)
         ended = [courier.join(max(deadline - time.monotonic(), 0.1)) for courier in self._couriers]
@@ -174,6 +174,16 @@ class JobEngine:
                     logger.info("complete, and nothing in it is new")
                 else:
                     logger.info("complete, revision %s", revision)
+
+    def _take_up(self) -> None:
+        """Look at what was unfinished when the node last ended."""
+        outgoing = self._journal.outgoing
+        released = outgoing.release(self._executor)
+        started = self._journal.revisions.started()
+        if released or started:
+            logger.info("taking up %d studies and %d deliveries", len(started), released)
+        for name in sorted(outgoing.destinations_waited_for() - set(self._destinations)):
+            logger.warning("deliveries wait for destination %s, which the settings no longer name", name)
 
     def _run(self) -> None:
         look_s = min(max(self._settings.completion.quiet_time_s / 10, 0.1), _SLOWEST_LOOK_S)

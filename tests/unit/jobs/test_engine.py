@@ -272,6 +272,13 @@ def test_a_study_that_ends_the_node_each_time_is_left_alone(
     assert "ended 10 times" in failed[0].problem
 
 
+def test_stopping_what_does_not_run_is_harmless(engine_with: Make, results: ResultStore) -> None:
+    engine = engine_with(processing(results), pacs=FakeDestination())
+    assert engine.stop()
+    with engine_with(processing(results), pacs=FakeDestination()) as other:
+        assert other.stop()
+
+
 def test_a_second_engine_in_the_process_is_refused(engine_with: Make, results: ResultStore) -> None:
     with engine_with(processing(results)):
         second = engine_with(processing(results))
