@@ -56,7 +56,7 @@ def train(
     from cad_node.train.loop import TrainSettings
     from cad_node.train.run import last_row, load_imagenet, run_training, training_data
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     if size_px % 32:
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
     settings = TrainSettings(
@@ -73,9 +73,7 @@ def train(
         f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
         f"{found.conflicting} with contradictory labels left out"
     )
-    network = run_training(
-        data, found, settings, run, load_imagenet(weights), clean_cache, console.print
-    )
+    network = run_training(data, found, settings, run, load_imagenet(weights), clean_cache, console.print)
     if export is None:
         return
     console.print("choosing threshold, veto and temperature on the validation groups")

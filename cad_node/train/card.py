@@ -26,7 +26,7 @@ _ROWS = (
 )
 _SECTIONS = (
     ("annotations_left_in", "Annotations left in, as the images are published"),
-    ("annotations_removed", "Annotations removed by the node's own cleaning, as in service"),
+    ("annotations_removed", "Annotations removed by the node's own cleaning"),
 )
 
 
