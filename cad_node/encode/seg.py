@@ -33,6 +33,9 @@ _TEMPORAL_POSITION_INDEX = Tag("TemporalPositionIndex")
 # Ultrasound has neither slices nor a place in the patient, but OHIF 3.13 shows nothing
 # at all without these two macros.
 _NOMINAL_THICKNESS_MM = 1.0
+# For an image without a scale: PixelMeasures must be there (see above), and the report, which
+# says that its sizes are in pixels, agrees with a pixel of one.
+_NOMINAL_SPACING = PixelSpacing(row_mm=1.0, column_mm=1.0)
 _NOMINAL_ORIENTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -195,9 +198,9 @@ def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing | None) -> None:
     if not len(dataset.SharedFunctionalGroupsSequence):
         dataset.SharedFunctionalGroupsSequence = [Dataset()]
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    row_mm, column_mm = (spacing.row_mm, spacing.column_mm) if spacing else (1.0, 1.0)
+    spacing = spacing or _NOMINAL_SPACING
     shared.PixelMeasuresSequence = PixelMeasuresSequence(
-        pixel_spacing=(row_mm, column_mm),
+        pixel_spacing=(spacing.row_mm, spacing.column_mm),
         slice_thickness=_NOMINAL_THICKNESS_MM,
         spacing_between_slices=_NOMINAL_THICKNESS_MM,
     )

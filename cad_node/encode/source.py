@@ -49,7 +49,7 @@ _TYPE_2 = (
 )
 # Repeated even where the value is not what its VR allows: they say whose study it is.
 _IDENTIFIERS = frozenset({"PatientName", "PatientID", "StudyID", "AccessionNumber", "IssuerOfPatientID"})
-_ENUMERATED = {"PatientSex": {"M", "F", "O"}}
+_ENUMERATED = {"PatientSex": ("M", "F", "O")}
 # What pydicom raises over values that are not what their VR says.
 _UNREADABLE = (
     ValueError,
@@ -192,7 +192,7 @@ def _copied_element(header: Dataset, tag: BaseTag, keyword: str) -> DataElement 
     if keyword not in _IDENTIFIERS:
         if not _is_valid(element.VR, value):
             return None
-        if value and value not in _ENUMERATED.get(keyword, {value}):
+        if value and keyword in _ENUMERATED and value not in _ENUMERATED[keyword]:
             return None
     return DataElement(tag, element.VR, value, validation_mode=config.IGNORE)
 

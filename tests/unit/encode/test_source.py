@@ -173,3 +173,10 @@ def test_a_header_in_implicit_vr_gives_the_same_study(templates: Templates) -> N
     header = as_read(us_image(transfer_syntax=ImplicitVRLittleEndian, attributes={"PatientAge": "053Y"}))
     for dataset in results(header, templates):
         assert dataset.PatientAge == "053Y"
+
+
+def test_attributes_of_several_values_are_repeated(templates: Templates) -> None:
+    several = {"SoftwareVersions": ["1.0", "2.0"], "PatientSex": ["F", "M"], "OtherPatientIDs": ["A", "B"]}
+    for dataset in results(as_read(us_image(attributes=several)), templates):
+        assert dataset.ContributingEquipmentSequence[0].SoftwareVersions == ["1.0", "2.0"]
+        assert dataset.PatientSex == ""
