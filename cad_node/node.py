@@ -41,7 +41,7 @@ class Node:
     def __init__(self, settings: NodeSettings, load: Load = load_processor) -> None:
         self.settings = settings
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock_folder(settings.data_dir)
+        self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
         self.journal = Journal.open(settings)
         self.results = ResultStore(settings.data_dir / "results")
         self.inbox = Inbox(
@@ -93,15 +93,19 @@ class Node:
         self.results.commit(study_instance_uid, revision, write)
 
 
-def _lock_folder(folder: Path) -> IO[str]:
-    """Keep a second node out of the same data folder; the lock ends with the process."""
-    handle = (folder / "node.lock").open("w", encoding="ascii")
+def _lock_folder(folder: Path, executor_id: str) -> IO[str]:
+    """Keep a second node of the same name out of the data folder; the lock ends with the process.
+
+    Several machines on one PostgreSQL share the folder, each under an executor_id of its own.
+    """
+    handle = (folder / f"node-{executor_id}.lock").open("w", encoding="ascii")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         handle.close()
         raise SettingsError(
-            f"Another node runs on the data folder {folder}.", "Stop it, or give this one another data_dir."
+            f"Another node runs as {executor_id} on the data folder {folder}.",
+            "Stop it, or give this one another data_dir or, with PostgreSQL, another jobs.executor_id.",
         ) from error
     handle.write(f"{os.getpid()}\n")
     handle.flush()

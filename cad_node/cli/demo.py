@@ -48,7 +48,9 @@ def demo(
     """
     from cad_node.node import Node
 
-    console = Console()
+    terminal = Console()
+    # Into a file or pipe, where 80 columns are assumed, the table needs more.
+    console = terminal if terminal.is_terminal else Console(width=120)
     set_up_logging("WARNING")
     settings = load_settings(
         None,
