@@ -8,6 +8,9 @@ import pytest
 
 from tests import factories
 
+# Real peers (Orthanc, PostgreSQL), for integration and acceptance tests alike.
+pytest_plugins = ["tests.peers"]
+
 
 @pytest.fixture(autouse=True)
 def _factories_in_doctests(doctest_namespace: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.conftest import ServedNode, dcmsend, wait_for
 from tests.factories import ellipse, us_image, write
-from tests.integration.conftest import Orthanc
+from tests.peers import Orthanc
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.dcmtk, pytest.mark.slow]
 

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from cad_node.domain import StudyResult
 from tests import ohif
 from tests.factories import Ellipse, us_cine, us_image, write
-from tests.integration.conftest import Orthanc
 from tests.integration.test_encode_validators import ONE, TWO, encoded
+from tests.peers import Orthanc
 from tests.results import BENIGN, LARGE, SMALL, analysed, study
 
 pytestmark = [
