@@ -10,6 +10,7 @@ import pytest
 from cad_node.domain import Box, Frame, ImageReference
 from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner, read_text
+from cad_node.pipeline.clean.marks import Picture
 from cad_node.pipeline.clean.read_text import TextReader
 from cad_node.settings import PipelineSettings
 from tests.factories import ellipse, speckle
@@ -37,13 +38,14 @@ def clean(pixels: np.ndarray, box: Box | None = None):
 def test_a_banner_in_tissue_is_removed_and_cannot_be_read_again() -> None:
     drawn = write(tissue(), "DOE^JANE 1970-01-01", (60, 120), 255)
     drawn = write(drawn, "RIGHT BREAST 10:00 N+3", (120, 340), 235)
-    before = [line for line in TextReader(0.5).read(drawn) if line.confidence >= 0.5]
+    reader = TextReader(0.5)
+    before = reader.find(Picture(drawn))
 
     cleaned = clean(drawn)
 
     assert len(before) >= 2
     assert len([one for one in cleaned.annotations if one.kind == "text"]) >= 2
-    assert [line for line in TextReader(0.5).read(cleaned.pixels) if line.confidence >= 0.5] == []
+    assert reader.find(Picture(cleaned.pixels)) == []
 
 
 def test_the_tissue_around_the_text_is_not_touched() -> None:
