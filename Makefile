@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: help setup run test lint types bench format debian docs train evaluate clean
+.PHONY: help setup run test lint types bench format debian viewer docs train evaluate clean
 
 help:
 	@echo "make run       the demo: a study in by C-STORE, SEG and SR out, a page to look at"
@@ -29,7 +29,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: setup
 	$(BIN)/cad-node demo --once --output cad-node-demo --port 0
 
-test: setup debian
+test: setup debian viewer
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -57,6 +57,10 @@ evaluate: setup
 
 debian:
 	@sh tests/install_debian_packages.sh
+
+# The OHIF viewer, for the tests that look at results as a radiologist does.
+viewer:
+	@sh tests/install_ohif.sh || echo "OHIF could not be fetched with npm; the viewer tests are skipped."
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
