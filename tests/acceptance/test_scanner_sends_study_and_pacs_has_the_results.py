@@ -102,7 +102,9 @@ def _assert_valid(folder: Path, datasets: list[Dataset]) -> None:
             assert "Error" not in said, said
     said = subprocess.run(["dcentvfy", *files], capture_output=True, text=True, check=False).stderr
     # The tool's tables put Accession Number of an SR into the series; its value is the study's.
-    told = [line for line in said.splitlines() if line.strip() and "Different information entities" not in line]
+    told = [
+        line for line in said.splitlines() if line.strip() and "Different information entities" not in line
+    ]
     assert told == []
 
 
