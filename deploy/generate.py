@@ -20,7 +20,17 @@ EXAMPLE = ROOT / "deploy" / "node.example.toml"
 TABLE = ROOT / "docs" / "settings.md"
 README = ROOT / "README.md"
 
-_BEGIN, _END = "<!-- explain:begin -->", "<!-- explain:end -->"
+SCORECARD = ROOT / "models" / "breast-us" / "scorecard.json"
+
+_FIGURES = {
+    "lesion_dice": "lesion Dice",
+    "lesion_iou": "lesion IoU",
+    "lesions_detected": "lesions detected",
+    "normals_with_false_lesion": "normal images with a false lesion",
+    "accuracy": "accuracy, three classes",
+    "auc_benign_malignant": "AUC, benign against malignant",
+    "calibration_error": "expected calibration error",
+}
 
 _DESTINATIONS: tuple[tuple[type[BaseModel], dict[str, Any]], ...] = (
     (
@@ -76,14 +86,41 @@ def settings_table() -> str:
 
 
 def readme() -> str:
-    """The README with what `cad-node explain` prints under the default settings."""
+    """The README with what `cad-node explain` prints under the defaults, and the model's figures."""
     from cad_node.cli.explain import explanation
 
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(explanation(NodeSettings()), start=1))
-    return f"{before}{_BEGIN}\n{steps}\n{_END}{after}"
+    text = _replaced(README.read_text(encoding="utf-8"), "explain", steps)
+    return _replaced(text, "figures", figures_table(json.loads(SCORECARD.read_text(encoding="utf-8"))))
+
+
+def figures_table(scorecard: dict[str, Any]) -> str:
+    """The chief figures of a scorecard as a Markdown table."""
+    variants = ("annotations_left_in", "annotations_removed")
+    columns = [(dataset, variant) for dataset in ("BUSI", "BUS-BRA") for variant in variants]
+    lines = [
+        "| | " + " | ".join(f"{dataset}, {variant.replace('_', ' ')}" for dataset, variant in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for key, name in _FIGURES.items():
+        cells = [_figure(scorecard[variant][dataset].get(key)) for dataset, variant in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _figure(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "–"
+    low, high = figure["interval_95"]
+    return f"{figure['value']:.3f} [{low:.2f}, {high:.2f}]"
+
+
+def _replaced(text: str, name: str, content: str) -> str:
+    """Put `content` between the markers of that name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _sections() -> Iterator[tuple[str, list[tuple[str, FieldInfo]]]]:
