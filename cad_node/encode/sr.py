@@ -12,29 +12,25 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from highdicom.sr import (
-    CodeContentItem,
     Comprehensive3DSR,
     ComprehensiveSR,
     ContainerContentItem,
-    ContentItem,
     ContentSequence,
+    CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
     EnhancedSR,
     FindingSite,
-    ImageContentItem,
     ImageRegion,
     LanguageOfContentItemAndDescendants,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
-    NumContentItem,
     ObservationContext,
     ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     SourceImageForMeasurementGroup,
     SourceImageForRegion,
-    TextContentItem,
     TrackingIdentifier,
 )
 from numpy.typing import NDArray
@@ -42,12 +38,13 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
 
 from cad_node import codes
-from cad_node.codes import Concept
 from cad_node.domain import ImageResult, LengthUnit, Lesion, LesionClass, Probabilities, Status, StudyResult
 from cad_node.encode import uids
 from cad_node.encode.provenance import Context, coded, equipment, sr_algorithm, stamp
 from cad_node.encode.seg import is_multi_frame, key_lesion, lesion_tracks, tracking_id
 from cad_node.encode.source import Source
+from cad_node.encode.sr_evaluations import comment, evaluations, image_outcome, reason
+from cad_node.encode.sr_library import image_library
 
 _SR_CLASSES = {
     "comprehensive-3d": Comprehensive3DSR,
@@ -105,14 +102,6 @@ def sr_uid(result: StudyResult, context: Context) -> str:
     return uids.sr_uid(sources, context.provenance, context.wording)
 
 
-def most_suspicious(result: StudyResult) -> tuple[ImageResult, Lesion] | None:
-    """The lesion with the greatest probability of cancer, and its image."""
-    found = [(image, key_lesion(track)) for image in result.images for track in lesion_tracks(image).values()]
-    if not found:
-        return None
-    return max(found, key=lambda pair: (pair[1].probabilities.malignant, pair[1].measurements.area))
-
-
 def _instance_number(series: str, predecessor: Dataset | None) -> int:
     if predecessor is None or predecessor.get("SeriesInstanceUID") != series:
         return 1
@@ -151,8 +140,15 @@ def _report(result: StudyResult, sources: Mapping[str, Source], context: Context
         source = sources[image.reference.sop_instance_uid]
         tracks = lesion_tracks(image)
         groups += [_lesion_group(image, track, source, context) for track in tracks.values()]
-        if not tracks:
+        if not tracks and image.status is Status.ANALYSED:
             groups.append(_image_group(image, source, context))
+    # OHIF 3.13 shows nothing of a report with a group that has no coordinates. Images that
+    # were not analysed are therefore spoken of among the evaluations, and have a group only
+    # where highdicom would have none.
+    if not groups:
+        groups = [
+            _image_group(image, sources[image.reference.sop_instance_uid], context) for image in result.images
+        ]
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(context)),
         procedure_reported=coded(document.procedure),
@@ -164,8 +160,8 @@ def _report(result: StudyResult, sources: Mapping[str, Source], context: Context
     )
     content = report[0].ContentSequence
     # TID 1500 has the library before the measurements, and evaluations after them.
-    content.insert(len(content) - 1, _image_library(list(sources.values())))
-    content.append(_evaluations(result, sources, context))
+    content.insert(len(content) - 1, image_library(list(sources.values())))
+    content.append(evaluations(result, sources, context))
     return report
 
 
@@ -225,17 +221,11 @@ def _image_group(
 ) -> MeasurementsAndQualitativeEvaluations:
     """What is said of an image without a lesion: nothing found, or why it was not analysed."""
     template = context.templates.sr.image
-    refusal = image.refusal
-    reason = context.templates.wording.reasons[refusal.reason] if refusal else ""
-    outcome, text = {
-        Status.ANALYSED: (codes.SUCCEEDED, template.no_finding),
-        Status.NOT_ANALYSED: (codes.NOT_ATTEMPTED, template.not_analysed.format(reason=reason)),
-        Status.FAILED: (codes.FAILED, template.failed.format(reason=reason)),
-    }[image.status]
-    evaluations = [QualitativeEvaluation(coded(codes.SUMMARY_OF_DETECTIONS), coded(outcome))]
-    if refusal is not None:
-        value = Concept(codes.REASONS[refusal.reason], codes.PRIVATE_SCHEME, reason[:64])
-        evaluations.append(QualitativeEvaluation(coded(template.reason), coded(value)))
+    outcome, text = image_outcome(image, context)
+    found = [QualitativeEvaluation(coded(codes.SUMMARY_OF_DETECTIONS), coded(outcome))]
+    why = reason(image, context)
+    if why is not None:
+        found.append(QualitativeEvaluation(coded(template.reason), why))
     key = image.key_result
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
@@ -243,8 +233,8 @@ def _image_group(
             identifier=template.tracking_id.format(image=source.name),
         ),
         algorithm_id=sr_algorithm(context),
-        measurements=_probabilities(key.probabilities, context) if key else None,
-        qualitative_evaluations=evaluations,
+        measurements=_probabilities(key.probabilities, context, _analysed_region(image)) if key else None,
+        qualitative_evaluations=found,
         source_images=[
             SourceImageForMeasurementGroup(source.reference.sop_class_uid, source.reference.sop_instance_uid)
         ],
@@ -253,14 +243,35 @@ def _image_group(
     return group
 
 
+def _analysed_region(image: ImageResult) -> CoordinatesForMeasurement | None:
+    """The outline of what was looked at, in the key frame."""
+    frame = image.key_frame
+    if frame is None:
+        return None
+    box = frame.region
+    corners = np.array(
+        [
+            (box.row_start, box.column_start),
+            (box.row_start, box.column_stop),
+            (box.row_stop, box.column_stop),
+            (box.row_stop, box.column_start),
+        ]
+    )
+    return CoordinatesForMeasurement(
+        graphic_type="POLYLINE",
+        graphic_data=graphic_data(corners - _PIXEL_CENTRE),  # a box lies on the edges of pixels
+        source_image=SourceImageForRegion(
+            image.reference.sop_class_uid,
+            image.reference.sop_instance_uid,
+            referenced_frame_numbers=[frame.frame_number] if is_multi_frame(image) else None,
+        ),
+    )
+
+
 def _comment(
     group: MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations, text: str
 ) -> None:
-    group[0].ContentSequence.append(_text(codes.COMMENT, text))
-
-
-def _text(name: Concept, text: str) -> TextContentItem:
-    return TextContentItem(coded(name), text, relationship_type="CONTAINS")
+    group[0].ContentSequence.append(comment(text))
 
 
 def graphic_data(contour: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -284,97 +295,18 @@ def _sizes(lesion: Lesion, context: Context) -> list[Measurement]:
     ]
 
 
-def _probabilities(probabilities: Probabilities, context: Context) -> list[Measurement]:
-    """The probabilities in percent, cancer first."""
+def _probabilities(
+    probabilities: Probabilities, context: Context, region: CoordinatesForMeasurement | None = None
+) -> list[Measurement]:
+    """The probabilities in percent, cancer first; that one is said to be inferred from `region`."""
     names = context.templates.sr.probabilities
     ordered = (LesionClass.MALIGNANT, LesionClass.BENIGN, LesionClass.NORMAL)
     return [
         Measurement(
-            coded(names[one]), round(100 * float(getattr(probabilities, one.value)), 1), coded(codes.PERCENT)
+            coded(names[one]),
+            round(100 * float(getattr(probabilities, one.value)), 1),
+            coded(codes.PERCENT),
+            referenced_coordinates=[region] if region is not None and one is ordered[0] else None,
         )
         for one in ordered
     ]
-
-
-def _image_library(sources: Sequence[Source]) -> ContainerContentItem:
-    """TID 1600, by hand: highdicom's knows no retired ultrasound classes and needs intact headers."""
-    group = ContainerContentItem(coded(codes.IMAGE_LIBRARY_GROUP), relationship_type="CONTAINS")
-    group.ContentSequence = ContentSequence([_library_entry(source) for source in sources])
-    library = ContainerContentItem(coded(codes.IMAGE_LIBRARY), relationship_type="CONTAINS")
-    library.ContentSequence = ContentSequence([group])
-    return library
-
-
-def _library_entry(source: Source) -> ImageContentItem:
-    reference = source.reference
-    entry = ImageContentItem(
-        coded(codes.SOURCE),
-        referenced_sop_class_uid=reference.sop_class_uid,
-        referenced_sop_instance_uid=reference.sop_instance_uid,
-        relationship_type="CONTAINS",
-    )
-    modality = codes.ULTRASOUND if source.is_ultrasound else codes.OTHER_MODALITY
-    descriptors: list[ContentItem] = [
-        CodeContentItem(coded(codes.MODALITY), coded(modality), "HAS ACQ CONTEXT")
-    ]
-    if source.laterality is not None:
-        descriptors.append(
-            CodeContentItem(coded(codes.IMAGE_LATERALITY), coded(source.laterality), "HAS ACQ CONTEXT")
-        )
-    if reference.rows and reference.columns:
-        for name, size in (
-            (codes.PIXEL_DATA_ROWS, reference.rows),
-            (codes.PIXEL_DATA_COLUMNS, reference.columns),
-        ):
-            descriptors.append(
-                NumContentItem(coded(name), size, coded(codes.PIXELS), relationship_type="HAS ACQ CONTEXT")
-            )
-    entry.ContentSequence = ContentSequence(descriptors)
-    return entry
-
-
-def _evaluations(
-    result: StudyResult, sources: Mapping[str, Source], context: Context
-) -> ContainerContentItem:
-    """The study in a line, and what the report is not."""
-    container = ContainerContentItem(coded(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
-    summary = [
-        CodeContentItem(coded(codes.FINDINGS_SUMMARY), coded(_outcome(result)), relationship_type="CONTAINS")
-    ]
-    texts = [*summary_lines(result, sources, context), context.templates.sr.document.disclaimer]
-    container.ContentSequence = ContentSequence([*summary, *(_text(codes.COMMENT, text) for text in texts)])
-    return container
-
-
-def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[str]:
-    """The result of a study in one or two sentences."""
-    template = context.templates.sr.summary
-    analysed = sum(image.status is Status.ANALYSED for image in result.images)
-    refused = len(result.images) - analysed
-    lesions = sum(len(lesion_tracks(image)) for image in result.images)
-    if not analysed:
-        return [template.nothing_analysed.format(refused=refused)]
-    worst = most_suspicious(result)
-    if worst is None:
-        return [template.nothing_found.format(images=analysed, refused=refused)]
-    image, lesion = worst
-    source = sources[image.reference.sop_instance_uid]
-    return [
-        template.found.format(lesions=lesions, images=analysed, refused=refused),
-        template.most_suspicious.format(
-            tracking_id=tracking_id(source, lesion.number, context),
-            class_name=context.templates.wording.classes[lesion.probabilities.likeliest],
-            percent=round(100 * lesion.probabilities.malignant),
-        ),
-    ]
-
-
-def _outcome(result: StudyResult) -> Concept:
-    """CID 6047 for the study."""
-    analysed = [image for image in result.images if image.status is Status.ANALYSED]
-    if not analysed:
-        return codes.NONE_SUCCEEDED
-    found = any(image.lesions for image in analysed)
-    if len(analysed) == len(result.images):
-        return codes.ALL_SUCCEEDED_WITH if found else codes.ALL_SUCCEEDED_WITHOUT
-    return codes.NOT_ALL_SUCCEEDED_WITH if found else codes.NOT_ALL_SUCCEEDED_WITHOUT

@@ -129,6 +129,33 @@ def test_an_image_that_was_not_analysed_says_why(templates: Templates, reason: N
     assert any(templates.wording.reasons[reason] in text for text in texts(objects[-1].dataset))
 
 
+def test_an_image_without_a_lesion_names_the_region_that_was_looked_at(templates: Templates) -> None:
+    source = us_image()
+    objects = encode(study(analysed(source)), [source], templates)
+    group = report(*objects).content.get_image_measurement_groups()[0]
+    region = group.get_measurements()[0].referenced_coordinates[0].value
+    # Rows 10 to 230, columns 20 to 300, half-open.
+    assert region.min(axis=0).tolist() == [20, 10]
+    assert region.max(axis=0).tolist() == [300, 230]
+
+
+def test_a_refused_image_beside_analysed_ones_has_no_group_but_an_evaluation(templates: Templates) -> None:
+    first, second = us_image(), us_image()
+    second.StudyInstanceUID = first.StudyInstanceUID
+    images = analysed(first, {1: [(1, LARGE, MALIGNANT)]}), refused(second, NotAnalysed.M_MODE)
+    objects = encode(study(*images), [first, second], templates)
+    content = report(*objects).content
+    # OHIF shows nothing of a report with a group that has no coordinates.
+    assert not content.get_image_measurement_groups()
+    assert len(content.get_planar_roi_measurement_groups()) == 1
+    said = objects[-1].dataset.ContentSequence[-1].ContentSequence[1]
+    assert said.ConceptCodeSequence[0].CodeMeaning == "Not Attempted"
+    why, words, image = said.ContentSequence
+    assert why.ConceptCodeSequence[0].CodeValue == "m-mode"
+    assert words.TextValue == "Not analysed: M-mode images are not analysed."
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == second.SOPInstanceUID
+
+
 def test_an_image_whose_analysis_failed_says_so(templates: Templates) -> None:
     source = us_image()
     image = refused(source, NotAnalysed.UNDECODABLE, Status.FAILED)
