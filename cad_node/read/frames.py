@@ -172,7 +172,9 @@ def _stored(dataset: Dataset) -> tuple[list[NDArray[np.generic]], bool | None]:
         if syntax in _SIZED_SYNTAXES:
             infos = [_checked(stream, dataset) for stream in streams]
             told = infos[0].is_rgb
-    if syntax in _LOSSLESS_SYNTAXES:
+    # Pillow reads eight bits only.
+    is_deep = syntax == JPEGExtended12Bit and (integer(dataset, "BitsAllocated") or 0) > 8
+    if is_deep or syntax in _LOSSLESS_SYNTAXES:
         return decode_lossless(streams, dataset, syntax), told
     if syntax in _PILLOW_SYNTAXES:
         return [_decode_jpeg(stream) for stream in streams], told

@@ -1,4 +1,4 @@
-"""JPEG Lossless, the one syntax that only GDCM decodes, kept out of this process."""
+"""JPEG Lossless and 12-bit JPEG, which only GDCM decodes, kept out of this process."""
 
 from __future__ import annotations
 

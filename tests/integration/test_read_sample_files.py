@@ -196,6 +196,15 @@ def test_what_dcmtk_encodes_is_decoded(
     assert np.abs(shown.astype(int) - expected.astype(int)).mean() <= tolerance
 
 
+@pytest.mark.dcmtk
+def test_twelve_bit_jpeg_is_decoded(tmp_path: Path) -> None:
+    source = write(us_image(lesion=ellipse(), bits_stored=12), tmp_path)
+    target = tmp_path / "target.dcm"
+    subprocess.run([tool("dcmcjpeg"), "+ee", "+q", "95", source, target], check=True, capture_output=True)
+    plain, compressed = (read_study([path]).images[0].frames[0].pixels for path in (source, target))
+    assert np.abs(plain.astype(int) - compressed.astype(int)).mean() <= 5
+
+
 @pytest.mark.dicom3tools
 @pytest.mark.parametrize(
     "options",
