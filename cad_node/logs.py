@@ -26,9 +26,15 @@ _QUIET = {
 
 
 class _StudyFilter(logging.Filter):
+    """Adds the study, and drops what libraries must not say.
+
+    At the handler, since some libraries set the level of their loggers anew when
+    they are imported, and a record of `pynetdicom.acse` passes no filter of `pynetdicom`.
+    """
+
     def filter(self, record: logging.LogRecord) -> bool:
         record.study = _study.get()
-        return True
+        return record.levelno >= _QUIET.get(record.name.partition(".")[0], logging.NOTSET)
 
 
 def set_up_logging(level: str) -> None:

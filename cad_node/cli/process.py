@@ -60,7 +60,10 @@ def process(
     if missing:
         console.print(Text(f"{missing[0]} does not exist. Name files, folders or a DICOMDIR."))
         raise typer.Exit(USAGE)
-    set_up_logging(max(settings.log_level, "WARNING", key=("DEBUG", "INFO", "WARNING", "ERROR").index))
+    if settings.log_level == "INFO":
+        # Lines between the steps of a progress bar help nobody; DEBUG is asked for on purpose.
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    set_up_logging(settings.log_level)
     raise typer.Exit(_run(console, settings, paths, output, send or [], workers))
 
 
@@ -72,6 +75,7 @@ def _run(
     from cad_node.networks.bundle import load_bundle
     from cad_node.process import find_model, provenance
     from cad_node.read import scan_files
+    from cad_node.resources import templates_dir
     from cad_node.workers import WorkerPool
 
     known = {destination.name: destination for destination in settings.destinations}
@@ -81,9 +85,10 @@ def _run(
             "Name one of them with --send, or add it to [[destinations]].",
         )
     made_by = provenance(load_bundle(find_model(settings)), settings.pipeline, ())
-    digest = hashlib.sha256(
-        json.dumps([asdict(made_by), settings.results.model_dump(mode="json")], sort_keys=True).encode()
-    ).hexdigest()
+    templates = settings.runtime.templates_dir or templates_dir()
+    wording = [path.read_text(encoding="utf-8") for path in sorted(templates.glob("*.*"))]
+    made_how = [asdict(made_by), settings.results.model_dump(mode="json"), wording]
+    digest = hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()
     with console.status("Looking for DICOM files …"):
         scan = scan_files(paths)
     for path, problem in scan.unreadable:
@@ -119,16 +124,16 @@ def _run(
             ended.close()
     report = write_report(output, outcomes, len(scan.unreadable))
     failed = sum(outcome.failed for outcome in outcomes) + len(scan.unreadable)
-    table = Table("studies", "done before", "failed", "files unreadable", "files ignored", "report")
+    table = Table("studies", "done before", "failed", "files unreadable", "files ignored")
     table.add_row(
         str(len(outcomes)),
         str(sum(outcome.done_before for outcome in outcomes)),
         str(sum(outcome.failed for outcome in outcomes)),
         str(len(scan.unreadable)),
         str(len(scan.ignored)),
-        str(report),
     )
     console.print(table)
+    console.print(Text(f"Report: {report}"), soft_wrap=True)
     if interrupted:
         console.print("Interrupted. Run the same command again to go on.")
     return SOME_FAILED if failed or interrupted else ALL_DONE

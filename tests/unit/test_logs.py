@@ -1,0 +1,48 @@
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from cad_node.logs import set_up_logging, study_context
+
+
+@pytest.fixture(autouse=True)
+def _handlers_as_before() -> Iterator[None]:
+    root, node = logging.getLogger(), logging.getLogger("cad_node")
+    before = root.handlers[:], root.level, node.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    node.setLevel(before[2])
+
+
+def test_the_study_stands_on_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO")
+
+    with study_context("1.2.3"):
+        logging.getLogger("cad_node.somewhere").info("done")
+
+    assert "study=1.2.3 done" in capsys.readouterr().err
+
+
+def test_the_level_of_the_settings_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("WARNING")
+
+    logging.getLogger("cad_node.somewhere").info("done")
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["pydicom", "pynetdicom.acse", "sqlalchemy.engine", "highdicom.sr"])
+def test_libraries_stay_quiet_even_when_they_set_their_own_level(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("DEBUG")
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+
+    logger.warning("the value DOE^JANE is too long")
+
+    logger.setLevel(before)
+    assert capsys.readouterr().err == ""
