@@ -22,6 +22,7 @@ _QUIET = {
     "sqlalchemy": logging.ERROR,
     "RapidOCR": logging.ERROR,
     "PIL": logging.ERROR,
+    "py": logging.CRITICAL,  # py.warnings: pydicom's warnings quote values, and a value may be a name
 }
 
 
@@ -53,6 +54,7 @@ def quiet_libraries() -> None:
     """Keep patient data, which some libraries log in their warnings, out of the log."""
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least)
+    logging.captureWarnings(True)
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ class WorkerPool:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._workers = [self._new_worker() for _ in range(count)]
         self._lock = threading.Lock()
+        self._closed = False
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -92,22 +93,32 @@ class WorkerPool:
         """
         worker = self._idle.get()
         try:
+            if self._closed:
+                raise WorkerDiedError(
+                    "The workers were stopped before the study was processed.", "Start again."
+                )
             return worker.run(task, self._settings.runtime.study_deadline_s)
         except WorkerDiedError:
-            worker.kill()
-            with self._lock:
-                self._workers.remove(worker)
-                worker = self._new_worker()
-                self._workers.append(worker)
+            worker = self._replacement(worker)
             raise
         finally:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """End the workers; a study in progress is given up."""
+        """End the workers; a study in progress is given up, and none is begun any more."""
         with self._lock:
+            self._closed = True
             for worker in self._workers:
                 worker.kill()
+
+    def _replacement(self, dead: _Worker) -> _Worker:
+        dead.kill()
+        with self._lock:
+            if self._closed:
+                return dead
+            self._workers.remove(dead)
+            self._workers.append(worker := self._new_worker())
+            return worker
 
     def _new_worker(self) -> _Worker:
         return _Worker(self._context, self._settings, self._load)

@@ -1,4 +1,5 @@
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ def _handlers_as_before() -> Iterator[None]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     node.setLevel(before[2])
+    logging.captureWarnings(False)
 
 
 def test_the_study_stands_on_every_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,4 +47,14 @@ def test_libraries_stay_quiet_even_when_they_set_their_own_level(
     logger.warning("the value DOE^JANE is too long")
 
     logger.setLevel(before)
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_of_libraries_do_not_reach_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("DEBUG")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("the value DOE^JANE is too long", stacklevel=1)
+
     assert capsys.readouterr().err == ""

@@ -71,3 +71,10 @@ def test_many_threads_share_few_workers(pool: WorkerPool) -> None:
         done = list(threads.map(lambda name: pool.process(_task(name)), ["a", "b", "c", "d"]))
 
     assert [summary.study_instance_uid for summary in done] == ["a", "b", "c", "d"]
+
+
+def test_after_the_end_no_study_is_begun(pool: WorkerPool) -> None:
+    pool.close()
+
+    with pytest.raises(WorkerDiedError, match="stopped"):
+        pool.process(_task("good"))
