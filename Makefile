@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+# More arguments for pip when it installs torch, such as the index of PyTorch's CPU builds.
+TORCH_ARGS ?=
 
 .PHONY: help setup run test lint types bench format debian viewer docs train evaluate clean
 
@@ -21,7 +23,7 @@ setup: $(VENV)/.installed
 # torch first, by its exact version: any other request may bring gigabytes of CUDA.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_ARGS) "$$(grep '^torch==' requirements.lock)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
