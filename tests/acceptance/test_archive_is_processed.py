@@ -54,12 +54,21 @@ def test_a_corrupt_file_costs_only_itself(tmp_path: Path, demo_files: list[Path]
             assert not row[column] or (tmp_path / "out" / row[column]).is_file()
 
 
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     for number in range(8):
         write(us_image(seed=number, lesion=ellipse()), tmp_path / "archive")
     output = tmp_path / "out"
     command = [*COMMAND, "process", str(tmp_path / "archive"), "--output", str(output)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+    # A test run in the background inherits an ignored SIGINT; a user's shell does not hand one down.
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_hear_interrupts,
+    ) as running:
         wait_for(lambda: len(list(output.glob("*/result.json"))) >= 2, 180, "two results")
         running.send_signal(signal.SIGINT)
         assert running.wait(60) == 1
