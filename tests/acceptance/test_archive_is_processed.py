@@ -67,7 +67,7 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     with subprocess.Popen(
         command,
         stderr=subprocess.DEVNULL,
-        preexec_fn=_hear_interrupts,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509  no other thread runs here
     ) as running:
         wait_for(lambda: len(list(output.glob("*/result.json"))) >= 2, 180, "two results")
         running.send_signal(signal.SIGINT)
