@@ -127,7 +127,12 @@ class RuntimeSettings(_Section):
     """How fast, never what."""
 
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the networks run.")
-    threads: int = Field(0, ge=0, le=256, description="CPU threads for the networks; 0: all cores.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="CPU threads of the networks a worker; 0: half the cores, shared by the workers.",
+    )
     study_deadline_s: float = Field(
         3600.0, gt=0, description="A study that takes longer is ended and marked as failed."
     )

@@ -64,6 +64,7 @@ def process(
         # Lines between the steps of a progress bar help nobody; DEBUG is asked for on purpose.
         settings = settings.model_copy(update={"log_level": "WARNING"})
     set_up_logging(settings.log_level)
+    settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"workers": workers})})
     raise typer.Exit(_run(console, settings, paths, output, send or [], workers))
 
 
