@@ -171,13 +171,68 @@ class Annotation:
     confidence: float
 
 
+class Laterality(StrEnum):
+    """Which breast."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class Quadrant(StrEnum):
+    """Quarter of the breast, or its centre, as a sonographer types it."""
+
+    UPPER_OUTER = "upper_outer"
+    UPPER_INNER = "upper_inner"
+    LOWER_OUTER = "lower_outer"
+    LOWER_INNER = "lower_inner"
+    CENTRAL = "central"
+
+
+class ScanPlane(StrEnum):
+    """How the probe lay on the breast."""
+
+    RADIAL = "radial"
+    ANTIRADIAL = "antiradial"
+    SAGITTAL = "sagittal"
+    TRANSVERSE = "transverse"
+
+
+@dataclass(frozen=True)
+class TypedDistance:
+    """A caliper distance as the scanner printed it. `confidence` in [0, 1]."""
+
+    millimetres: float
+    box: Box
+    confidence: float
+
+
+@dataclass(frozen=True)
+class SonographerNotes:
+    """What the sonographer typed on an image, as far as it is coded data and no one's name.
+
+    `clock_face` is 1 to 12, halves allowed; None everywhere: not said. `confidence`
+    is the least of the readings kept, `boxes` are where they stood. `marked` says that
+    calipers or a trace lie on the image, which biases a reader.
+    """
+
+    laterality: Laterality | None = None
+    clock_face: float | None = None
+    quadrant: Quadrant | None = None
+    nipple_distance_mm: float | None = None
+    plane: ScanPlane | None = None
+    distances: tuple[TypedDistance, ...] = ()
+    marked: bool = False
+    boxes: tuple[Box, ...] = ()
+    confidence: float = 0.0
+
+
 @dataclass(frozen=True)
 class CleanFrame:
     """A frame that the networks may see.
 
     `pixels` is uint8 grey `(rows, columns)` at source resolution: annotations
     inpainted, everything outside `region` zero. `removed` marks the pixels that
-    were inpainted inside `region`.
+    were inpainted inside `region`. `notes` is what was typed there.
     """
 
     frame_number: int
@@ -186,6 +241,7 @@ class CleanFrame:
     spacing: PixelSpacing | None
     annotations: tuple[Annotation, ...]
     removed: NDArray[np.bool_] = field(compare=False, repr=False)
+    notes: SonographerNotes = SonographerNotes()
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
@@ -270,6 +326,7 @@ class FrameResult:
     lesions: tuple[Lesion, ...]
     annotations_removed: int
     seconds: float = field(default=0.0, compare=False)
+    notes: SonographerNotes = SonographerNotes()
 
 
 @dataclass(frozen=True)
@@ -291,6 +348,12 @@ class ImageResult:
     def lesions(self) -> tuple[Lesion, ...]:
         """The lesions of all frames, in frame order."""
         return tuple(lesion for frame in self.frames for lesion in frame.lesions)
+
+    @property
+    def notes(self) -> SonographerNotes:
+        """What was typed on the first frame that says anything; a loop's text stands still."""
+        silent = SonographerNotes()
+        return next((frame.notes for frame in self.frames if frame.notes != silent), silent)
 
     @property
     def key_result(self) -> FrameResult | None:

@@ -104,6 +104,7 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
             ),
             len(frame.annotations),
             spent,
+            frame.notes,
         )
         for frame, probabilities, numbered, spent in zip(
             cleaned, overall, number_lesions(found), seconds, strict=True
