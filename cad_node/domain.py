@@ -250,11 +250,16 @@ class CleanFrame:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Calibrated probabilities in [0, 1] that sum to 1."""
+    """Calibrated probabilities in [0, 1] that sum to 1.
+
+    `uncertain`: the likeliest class is too often wrong at this height, so the
+    node names none and shows the probabilities alone.
+    """
 
     normal: float
     benign: float
     malignant: float
+    uncertain: bool = False
 
     @property
     def likeliest(self) -> LesionClass:

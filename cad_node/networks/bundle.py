@@ -39,7 +39,8 @@ class Bundle:
     `sha256` covers weights and configs together; `threshold` and `normal_veto`
     are probabilities, `temperature` divides class logits, `size_px` is the side
     of the network's square input, `flips` says whether the mirrored image is
-    looked at too.
+    looked at too. Where the likeliest class has less than `abstain_below`, the
+    node says "uncertain"; 0, and a model from before there was such a key, never.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Bundle:
     threshold: float
     normal_veto: float
     flips: bool
+    abstain_below: float = 0.0
 
     def load_network(self) -> LesionNetwork:
         """The network with its weights, float32, ready to infer.
@@ -106,6 +108,7 @@ def load_bundle(folder: Path) -> Bundle:
             threshold=float(run["threshold"]),
             normal_veto=float(run["normal_veto"]),
             flips=bool(run["flips"]),
+            abstain_below=float(run.get("abstain_below", 0.0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -126,6 +129,8 @@ def _refuse_nonsense(bundle: Bundle) -> None:
         problem = f"has the temperature {bundle.temperature}, which is not above 0"
     elif not 0 < bundle.threshold < 1:
         problem = f"has the mask threshold {bundle.threshold}, which is not between 0 and 1"
+    elif not 0 <= bundle.abstain_below < 1:
+        problem = f"abstains below {bundle.abstain_below}, which is not a probability below 1"
     if problem:
         raise ModelError(
             f"Model '{bundle.name}' in {bundle.folder} {problem}.",

@@ -36,18 +36,21 @@ class Prediction:
 
     `probability` is float32 `(rows, columns)` of the image it was given, in
     [0, 1]. `class_logits` answers for one mask of that size, before calibration.
+    Below `abstain_below` the likeliest class is uncertain; 0 never abstains.
     """
 
     probability: NDArray[np.float32] = field(compare=False, repr=False)
     temperature: float
     class_logits: Callable[[NDArray[np.bool_]], NDArray[np.float64]] = field(compare=False, repr=False)
+    abstain_below: float = 0.0
 
     def classify(self, mask: NDArray[np.bool_]) -> Probabilities:
         """Calibrated class probabilities of what lies under `mask`; an empty one asks for the image."""
         logits = self.class_logits(mask) / self.temperature
         powers = np.exp(logits - logits.max())
         normal, benign, malignant = (float(power) for power in powers / powers.sum())
-        return Probabilities(normal, benign, malignant)
+        likeliest = max(normal, benign, malignant)
+        return Probabilities(normal, benign, malignant, uncertain=likeliest < self.abstain_below)
 
 
 class LesionModel:
@@ -96,7 +99,7 @@ class LesionModel:
         def class_logits(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
             return self._class_logits(features, box, mask)
 
-        return Prediction(probability, self.bundle.temperature, class_logits)
+        return Prediction(probability, self.bundle.temperature, class_logits, self.bundle.abstain_below)
 
     def _class_logits(
         self, features: Features, box: Letterbox, mask: NDArray[np.bool_]

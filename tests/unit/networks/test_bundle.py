@@ -56,6 +56,16 @@ def test_another_threshold_is_another_model(bundle_folder):
     assert load_bundle(bundle_folder).sha256 != before
 
 
+def test_model_without_a_word_about_abstention_never_abstains(bundle_folder):
+    _edit(bundle_folder, abstain_below=0.7)
+    assert load_bundle(bundle_folder).abstain_below == 0.7
+    content = json.loads((bundle_folder / METADATA_FILE).read_text())
+    del content["cad_node"]["abstain_below"]
+    (bundle_folder / METADATA_FILE).write_text(json.dumps(content))
+    write_sums(bundle_folder)
+    assert load_bundle(bundle_folder).abstain_below == 0
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -65,6 +75,8 @@ def test_another_threshold_is_another_model(bundle_folder):
         {"temperature": float("nan")},
         {"threshold": 1.5},
         {"threshold": "high"},
+        {"abstain_below": 1.0},
+        {"abstain_below": float("nan")},
     ],
     ids=str,
 )

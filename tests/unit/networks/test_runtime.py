@@ -78,6 +78,13 @@ def test_temperature_softens_without_changing_the_order():
     assert sharp.malignant > soft.malignant > soft.benign > soft.normal
 
 
+@pytest.mark.parametrize(("abstain_below", "uncertain"), [(0.0, False), (0.83, False), (0.85, True)])
+def test_class_is_uncertain_below_the_height_that_the_model_names(abstain_below, uncertain):
+    logits = np.log([0.05, 0.11, 0.84])
+    found = Prediction(np.zeros((2, 2), np.float32), 1.0, lambda _mask: logits, abstain_below)
+    assert found.classify(np.zeros((2, 2), bool)).uncertain is uncertain
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has a CUDA device")
 def test_absent_device_is_told(bundle_folder):
     with pytest.raises(ModelError, match="no usable CUDA device"):
