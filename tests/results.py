@@ -31,6 +31,7 @@ MADE_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SPACING = PixelSpacing(row_mm=0.1, column_mm=0.1)
 MALIGNANT = Probabilities(normal=0.05, benign=0.15, malignant=0.8)
 BENIGN = Probabilities(normal=0.1, benign=0.7, malignant=0.2)
+UNCERTAIN = Probabilities(normal=0.05, benign=0.5, malignant=0.45, uncertain=True)
 NORMAL = Probabilities(normal=0.9, benign=0.07, malignant=0.03)
 LARGE, SMALL = Ellipse(120, 160, 30, 45), Ellipse(60, 60, 12, 20)
 

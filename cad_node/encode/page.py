@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from cad_node.domain import ImageResult, LengthUnit, Lesion, Status, StudyResult
+from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
@@ -64,7 +64,8 @@ def render_page(
             colours={
                 name.value: "#{:02x}{:02x}{:02x}".format(*colour)
                 for name, colour in templates.seg.colours.items()
-            },
+            }
+            | {"uncertain": "#{:02x}{:02x}{:02x}".format(*templates.preview.colours.uncertain)},
             sr=sr,
         )
     except jinja2.UndefinedError as error:
@@ -90,14 +91,18 @@ def _image(
         "frames": image.reference.number_of_frames,
         "frames_analysed": len(image.frames),
         "lesions": len(tracks),
-        "class": key.probabilities.likeliest.value if key else "",
-        "class_name": templates.wording.classes[key.probabilities.likeliest] if key else "",
+        "class": _class(key.probabilities) if key else "",
+        "class_name": templates.wording.class_name(key.probabilities) if key else "",
         "p_malignant": key.probabilities.malignant if key else None,
         "annotations_removed": max((frame.annotations_removed for frame in image.frames), default=0),
         "preview": previews.get(uid, ""),
         "seg": segs.get(uid, ""),
         "seconds": image.seconds,
     }
+
+
+def _class(probabilities: Probabilities) -> str:
+    return "uncertain" if probabilities.uncertain else probabilities.likeliest.value
 
 
 def _lesion(
@@ -111,8 +116,8 @@ def _lesion(
         "number": lesion.number,
         "frame": lesion.frame_number if image.reference.number_of_frames > 1 else "",
         "frames": len(track),
-        "class": lesion.probabilities.likeliest.value,
-        "class_name": templates.wording.classes[lesion.probabilities.likeliest],
+        "class": _class(lesion.probabilities),
+        "class_name": templates.wording.class_name(lesion.probabilities),
         "p_malignant": lesion.probabilities.malignant,
         "p_benign": lesion.probabilities.benign,
         "p_normal": lesion.probabilities.normal,

@@ -84,7 +84,7 @@ def _draw_lesions(
     """Outline, axes and number of each lesion, smoothed, on top of the picture."""
     line = template.picture.outline_width * _SMOOTHING
     for lesion in reversed(lesions):
-        colour = template.colours.of(lesion.probabilities.likeliest)
+        colour = template.colours.of(lesion.probabilities)
         outline = [view.point(row, column) for row, column in lesion.measurements.contour]
         axes = [
             (view.point(*axis.start), view.point(*axis.end))
@@ -107,7 +107,7 @@ def _draw_lesions(
         small = layer.reduce(_SMOOTHING)
         picture.paste(small, (int(low[0]), int(low[1])), small)
     for lesion in lesions:
-        _draw_number(picture, view, lesion, template.colours.of(lesion.probabilities.likeliest), template)
+        _draw_number(picture, view, lesion, template.colours.of(lesion.probabilities), template)
 
 
 def _draw_axis(pen: ImageDraw.ImageDraw, ends: NDArray[np.float64], colour: Colour, line: int) -> None:
@@ -174,8 +174,11 @@ class _Panel:
         text, colours, size = self._template.text, self._template.colours, self._template.picture.font_size
         if not lesions:
             self._write(text.no_lesion, 1.2, colours.text, 2.2)
-            likeliest = found.probabilities.likeliest
-            self._bar(found.probabilities.malignant, colours.of(likeliest))
+            if found.probabilities.uncertain:
+                self._write(
+                    self._words.class_name(found.probabilities), 0.95, colours.of(found.probabilities), 1.9
+                )
+            self._bar(found.probabilities.malignant, colours.of(found.probabilities))
         for lesion in lesions[:_MOST_LISTED]:
             self._lesion(lesion)
         if len(lesions) > _MOST_LISTED:
@@ -197,11 +200,11 @@ class _Panel:
     def _lesion(self, lesion: Lesion) -> None:
         text, colours = self._template.text, self._template.colours
         sizes = lesion.measurements
-        likeliest = lesion.probabilities.likeliest
+        colour = colours.of(lesion.probabilities)
         heading = text.lesion.format(number=lesion.number)
         self._write(heading, 1.2, colours.text, 0)
-        self._write(self._words.classes[likeliest], 1.2, colours.of(likeliest), 1.9, right=True)
-        self._bar(lesion.probabilities.malignant, colours.of(likeliest))
+        self._write(self._words.class_tag(lesion.probabilities), 1.2, colour, 1.9, right=True)
+        self._bar(lesion.probabilities.malignant, colour)
         unit = sizes.unit.value
         digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
         for name, value, power in (

@@ -34,8 +34,9 @@ def report_rows(
 ) -> list[dict[str, str]]:
     """Return the rows of a study.
 
-    Class and probabilities speak of the frame as a whole; axes and area of its
-    most suspicious lesion, and are empty where the image has no scale.
+    Class and probabilities speak of the frame as a whole; the class is
+    "uncertain" where the model abstains. Axes and area are those of its most
+    suspicious lesion, and empty where the image has no scale.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def report_rows(
 def _frame_columns(frame: FrameResult) -> dict[str, str]:
     columns = {
         "frame": str(frame.frame_number),
-        "class": frame.probabilities.likeliest.value,
+        "class": "uncertain" if frame.probabilities.uncertain else frame.probabilities.likeliest.value,
         "p_normal": f"{frame.probabilities.normal:.4f}",
         "p_benign": f"{frame.probabilities.benign:.4f}",
         "p_malignant": f"{frame.probabilities.malignant:.4f}",

@@ -132,12 +132,12 @@ def _segments(
     template, wording = context.templates.seg, context.templates.wording
     segments = []
     for segment_number, (number, track) in enumerate(tracks.items(), start=1):
-        likeliest = key_lesion(track).probabilities.likeliest
+        probabilities = key_lesion(track).probabilities
         segments.append(
             SegmentDescription(
                 segment_number=segment_number,
                 segment_label=template.segment.label.format(
-                    number=number, class_name=wording.classes[likeliest]
+                    number=number, class_name=wording.class_name(probabilities)
                 )[:64],
                 segmented_property_category=coded(template.segment.category),
                 segmented_property_type=coded(template.segment.type),
@@ -146,7 +146,7 @@ def _segments(
                 tracking_uid=uids.tracking_uid(source.reference.sop_instance_uid, number),
                 tracking_id=tracking_id(source, number, context),
                 anatomic_regions=[coded(template.segment.site)],
-                display_color=CIELabColor.from_rgb(*template.colours[likeliest]),
+                display_color=CIELabColor.from_rgb(*template.colours[probabilities.likeliest]),
             )
         )
     return segments

@@ -14,7 +14,7 @@ from typing import Annotated
 import jinja2
 
 from cad_node.codes import Concept
-from cad_node.domain import LesionClass, NotAnalysed, Status
+from cad_node.domain import LesionClass, NotAnalysed, Probabilities, Status
 
 PAGE_FILE = "page.html.j2"
 # What `page.py` hands to the page.
@@ -42,13 +42,31 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Abstention:
+    """How it is said that the likeliest class is too often wrong."""
+
+    tag: Annotated[str, Text(longest=24)]
+    class_name: Annotated[str, Text("class_name", longest=40)]
+
+
+@dataclass(frozen=True)
 class Wording:
     """`wording.toml`: words that several results share."""
 
     product: Product
     classes: Mapping[LesionClass, str]
+    abstention: Abstention
     statuses: Mapping[Status, str]
     reasons: Mapping[NotAnalysed, str]
+
+    def class_name(self, probabilities: Probabilities) -> str:
+        """The likeliest class in words; where the node abstains, that it does so."""
+        name = self.classes[probabilities.likeliest]
+        return self.abstention.class_name.format(class_name=name) if probabilities.uncertain else name
+
+    def class_tag(self, probabilities: Probabilities) -> str:
+        """The same where there is room for one word."""
+        return self.abstention.tag if probabilities.uncertain else self.classes[probabilities.likeliest]
 
 
 @dataclass(frozen=True)
@@ -199,10 +217,11 @@ class PreviewColours:
     normal: Colour
     benign: Colour
     malignant: Colour
+    uncertain: Colour
 
-    def of(self, lesion_class: LesionClass) -> Colour:
-        """Colour of a class."""
-        colour: Colour = getattr(self, lesion_class.value)
+    def of(self, probabilities: Probabilities) -> Colour:
+        """Colour of the likeliest class, or of abstention."""
+        colour: Colour = getattr(self, "uncertain" if probabilities.uncertain else probabilities.likeliest)
         return colour
 
 

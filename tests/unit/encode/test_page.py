@@ -8,7 +8,7 @@ import pytest
 
 from cad_node.encode import Templates, render_page
 from tests.factories import us_cine, us_image
-from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused, study
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
 
 SINGLE = us_image(patient_name="SECRET^NAME", patient_id="SECRET-ID")
 CINE = us_cine(frames=3, study_instance_uid=SINGLE.StudyInstanceUID)
@@ -52,6 +52,14 @@ def test_the_most_suspicious_lesion_comes_first(templates: Templates) -> None:
     assert "Measured in frame 2; seen in 2 frames." in text
     assert "px²" in text
     assert "2 of 3" in text
+
+
+def test_an_uncertain_lesion_is_not_given_a_class(templates: Templates) -> None:
+    image = analysed(SINGLE, {1: [(1, SMALL, UNCERTAIN)]})
+    text = render_page(study(image), {}, templates)
+    assert '<article class="card lesion uncertain">' in text
+    assert '<span class="tag">uncertain, rather benign</span>' in text
+    assert "45 %" in text
 
 
 def test_it_says_what_was_not_analysed_and_by_what_it_was_made(templates: Templates) -> None:

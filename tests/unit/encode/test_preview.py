@@ -11,7 +11,7 @@ from PIL import Image
 from cad_node.domain import Box, ImageResult, PixelSpacing
 from cad_node.encode import Templates, render_preview
 from tests.factories import Ellipse, us_cine, us_image
-from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused
 
 
 def pixels(image: ImageResult, templates: Templates) -> NDArray[np.int16]:
@@ -44,6 +44,12 @@ def test_each_class_has_its_own_colour(templates: Templates) -> None:
     assert near(picture, colours.malignant).sum() > 200
     assert near(picture, colours.benign).sum() > 200
     assert near(picture, colours.axis).sum() > 50
+
+
+def test_an_uncertain_lesion_has_a_colour_of_its_own(templates: Templates) -> None:
+    picture = pixels(analysed(us_image(), {1: [(1, LARGE, UNCERTAIN)]}), templates)
+    assert near(picture, templates.preview.colours.uncertain).sum() > 200
+    assert not near(picture, templates.preview.colours.benign).any()
 
 
 def test_nothing_outside_the_analysed_region_is_shown(templates: Templates) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from cad_node.encode import REPORT_COLUMNS, report_rows
 from tests.factories import us_cine, us_image
-from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused, study
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
 
 
 def test_the_columns_are_those_that_were_promised() -> None:
@@ -33,6 +33,12 @@ def test_an_analysed_image_gives_a_row_a_frame_with_its_most_suspicious_lesion()
     assert (first["annotations_removed"], first["seconds"]) == ("1", "0.500")
     assert (second["long_axis_mm"], second["seg"], second["class"]) == ("", "", "normal")
     assert third["sr"] == "a/sr.dcm"
+
+
+def test_an_abstention_stands_in_place_of_the_class_and_keeps_the_probabilities() -> None:
+    image = analysed(us_image(), {1: [(1, LARGE, UNCERTAIN)]})
+    row = report_rows(study(image), segs={}, sr="", previews={})[0]
+    assert (row["class"], row["p_benign"], row["p_malignant"]) == ("uncertain", "0.5000", "0.4500")
 
 
 def test_without_a_scale_no_millimetres_are_given() -> None:
