@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from cad_node.errors import SettingsError
 from cad_node.resources import models_dir
+
+if TYPE_CHECKING:
+    from cad_node.train.loop import TrainSettings
 
 
 def train(
@@ -38,6 +41,13 @@ def train(
         Path | None,
         typer.Option("--weights", help="ImageNet weights of EfficientNet-Lite0; default: the train extra's."),
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--start-from", help="Model folder of the same folds to go on from, not from ImageNet."),
+    ] = None,
+    peak_rate: Annotated[
+        float, typer.Option("--peak-rate", min=1e-6, help="Highest learning rate of the cycle.")
+    ] = 1.5e-3,
     clean_cache: Annotated[
         Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
@@ -54,7 +64,7 @@ def train(
     from cad_node.train.decide import decide
     from cad_node.train.export import Origin, export_bundle
     from cad_node.train.loop import TrainSettings
-    from cad_node.train.run import last_row, load_imagenet, run_training, training_data
+    from cad_node.train.run import last_row, load_imagenet, load_start, run_training, training_data
 
     console = Console(stderr=True, soft_wrap=True)
     if size_px % 32:
@@ -65,15 +75,18 @@ def train(
         batch=batch,
         epochs=epochs,
         minutes=minutes,
+        peak_rate=peak_rate,
         seed=seed,
         threads=threads,
     )
     found = training_data(data, parse_folds(folds), seed)
     console.print(
         f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
-        f"{found.conflicting} with contradictory labels left out"
+        f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
     )
-    network = run_training(data, found, settings, run, load_imagenet(weights), clean_cache, console.print)
+    start = None if start_from is None else load_start(start_from, found)
+    imagenet = load_imagenet(weights) if start is None else None
+    network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start)
     if export is None:
         return
     console.print("choosing threshold, veto and temperature on the validation groups")
@@ -85,7 +98,7 @@ def train(
             "epochs": int(last["epoch"]),
             "clean_copies": int(last["clean_copies"]),
         },
-        command=_command(folds, int(last["epoch"]), settings.size_px, batch, seed, export, clean_cache),
+        command=_command(folds, settings, int(last["epoch"]), export, clean_cache, start_from),
     )
     folder = (output or models_dir()) / export
     sha256 = export_bundle(network, settings, decisions, origin, folder, version)
@@ -107,11 +120,14 @@ def parse_folds(text: str) -> tuple[int, ...]:
 
 
 def _command(
-    folds: str, epochs: int, size_px: int, batch: int, seed: int, export: str, clean: Path | None
+    folds: str, settings: TrainSettings, epochs: int, export: str, clean: Path | None, start: Path | None
 ) -> str:
     """The command that repeats the run anywhere: no path of this machine in it."""
     words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
-    words += ["--size", str(size_px), "--batch", str(batch), "--seed", str(seed)]
+    words += ["--size", str(settings.size_px), "--batch", str(settings.batch), "--seed", str(settings.seed)]
+    words += ["--peak-rate", f"{settings.peak_rate:g}"]
+    if start is not None:
+        words += ["--start-from", start.name]
     if clean is not None:
         words += ["--clean-cache", "CLEANED"]
     return shlex.join([*words, "--export", export])

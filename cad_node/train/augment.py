@@ -15,7 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cad_node.networks.letterbox import fit
+
 Image = NDArray[np.uint8]
+
+# A narrower strip beside a lesion shows too little to be called a picture of tissue.
+SMALLEST_STRIP = 0.3
 
 _LETTERS = "ABCDEFGHLMNOPRSTUVX0123456789.:+-/ "
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX)
@@ -37,6 +42,36 @@ class Augmentation:
     lesion_marks: float = 0.35
     other_marks: float = 0.4
     unmark: float = 0.35
+    away: float = 0.1
+    """Share of the lesion images of which only a part without the lesion is shown, as normal tissue."""
+
+
+def away_from_lesion(image: Image, mask: Image, how: Augmentation, rng: np.random.Generator) -> Image | None:
+    """The widest strip of tissue beside a lesion, enlarged to the image's size; mostly None.
+
+    Normal images are rare in the data and of one hospital; this shows normal
+    tissue of every scanner. None where chance or the picture does not allow it.
+    """
+    if rng.random() >= how.away:
+        return None
+    rows, columns = np.nonzero(mask > 0)
+    seen_rows, seen_columns = np.nonzero(image > 8)
+    if not rows.size or not seen_rows.size:
+        return None
+    top, bottom = int(np.percentile(seen_rows, 1)), int(np.percentile(seen_rows, 99)) + 1
+    left, right = int(np.percentile(seen_columns, 1)), int(np.percentile(seen_columns, 99)) + 1
+    gap = image.shape[0] // 40
+    strips = [
+        (top, bottom, left, int(columns.min()) - gap),
+        (top, bottom, int(columns.max()) + 1 + gap, right),
+        (top, int(rows.min()) - gap, left, right),
+    ]
+    # The strip below a lesion lies in its shadow or enhancement: that is no normal tissue.
+    widest = max(strips, key=lambda strip: min(strip[1] - strip[0], strip[3] - strip[2]))
+    if min(widest[1] - widest[0], widest[3] - widest[2]) < SMALLEST_STRIP * image.shape[0]:
+        return None
+    part = np.ascontiguousarray(image[widest[0] : widest[1], widest[2] : widest[3]])
+    return np.asarray(fit(part, image.shape[0]).apply(part), dtype=np.uint8)
 
 
 def augment(

@@ -96,7 +96,7 @@ def _training(train: Mapping[str, Any]) -> str:
     return (
         "## Training\n\n"
         f"```\n{train['command']}\n```\n\n"
-        f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from ImageNet weights, "
+        f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from {_start(train['command'])}, "
         f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g},\n"
         "Dice + cross-entropy, averaged weights. Scale, mirror, rotation, gain, speckle, blur and JPEG are\n"
         "varied; synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
@@ -104,6 +104,14 @@ def _training(train: Mapping[str, Any]) -> str:
         "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
         "were chosen on the\nvalidation groups; the test fold was scored once.\n"
     )
+
+
+def _start(command: str) -> str:
+    """What the training began with, by its command."""
+    words = command.split()
+    if "--start-from" not in words:
+        return "ImageNet weights"
+    return f"the model `{words[words.index('--start-from') + 1]}`"
 
 
 def _figures(scorecard: Mapping[str, Any] | None) -> str:

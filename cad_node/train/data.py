@@ -26,6 +26,12 @@ from cad_node.networks.letterbox import fit
 
 logger = logging.getLogger(__name__)
 
+# BUSI publishes five pictures with a colour Doppler box as B-mode. The node's gate refuses such images,
+# so they are neither learned from nor scored.
+_COLOUR_DOPPLER = frozenset(
+    f"Dataset_BUSI_with_GT/benign/benign ({number}).png" for number in (234, 240, 255, 261, 277)
+)
+
 _COLUMNS = ("dataset", "image", "label", "group", "conflicting_labels", "fold")
 
 
@@ -47,14 +53,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The usable samples, and how many were left out for contradictory labels."""
+    """The usable samples, how many were left out for contradictory labels, and which for colour Doppler."""
 
     samples: tuple[Sample, ...]
     conflicting: int
+    colour_doppler: tuple[Sample, ...] = ()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Samples of ``manifest.csv``; scans published under two classes are left out.
+    """Samples of ``manifest.csv``, without scans published under two classes and colour Doppler.
 
     Raises
     ------
@@ -72,17 +79,23 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     if not rows or any(column not in rows[0] for column in _COLUMNS):
         raise SettingsError(f"{path} lacks columns.", f"It needs {', '.join(_COLUMNS)} and at least one row.")
-    kept = []
+    kept, colour_doppler = [], []
+    conflicting = 0
     for row in rows:
         if row["label"] not in CLASS_NAMES or not row["fold"].isdigit():
             raise SettingsError(
                 f"{path}: {row['image']} has label {row['label']!r}, fold {row['fold']!r}.",
                 f"Labels are {', '.join(CLASS_NAMES)}; folds are numbers.",
             )
-        if row["conflicting_labels"] != "1":
-            kept.append(Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"])))
+        sample = Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"]))
+        if row["conflicting_labels"] == "1":
+            conflicting += 1
+        elif sample.image in _COLOUR_DOPPLER:
+            colour_doppler.append(sample)
+        else:
+            kept.append(sample)
     refuse_torn_groups([[s for s in kept if s.fold == f] for f in {s.fold for s in kept}])
-    return Manifest(tuple(kept), len(rows) - len(kept))
+    return Manifest(tuple(kept), conflicting, tuple(colour_doppler))
 
 
 def refuse_torn_groups(parts: Iterable[Collection[Sample]]) -> None:

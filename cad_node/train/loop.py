@@ -23,8 +23,9 @@ from torch.nn import functional
 
 from cad_node.errors import SettingsError
 from cad_node.networks import NETWORKS, LesionNetwork
+from cad_node.networks.lesion_network import CLASS_NAMES
 from cad_node.networks.runtime import to_input
-from cad_node.train.augment import Augmentation, augment
+from cad_node.train.augment import Augmentation, augment, away_from_lesion
 from cad_node.train.data import PreparedImages, Sample
 from cad_node.train.losses import class_loss, segmentation_loss
 
@@ -59,7 +60,8 @@ class TrainSettings:
 
 # How often an image is seen in an epoch. BUSI is the smaller and the harder half;
 # normals are one image in twenty.
-_VIEWS = {("BUSI", "normal"): 2.0, ("BUSI", "benign"): 1.3, ("BUSI", "malignant"): 1.4}
+_VIEWS = {("BUSI", "normal"): 3.0, ("BUSI", "benign"): 1.4, ("BUSI", "malignant"): 1.7}
+_NORMAL = CLASS_NAMES.index("normal")
 
 
 @dataclass
@@ -98,17 +100,20 @@ def _batches(
         chosen = order[number * settings.batch : (number + 1) * settings.batch]
         images = np.empty((settings.batch, settings.size_px, settings.size_px), np.uint8)
         masks = np.empty_like(images)
+        targets = np.empty(settings.batch, np.int64)
         for place, index in enumerate(chosen):
             draw = number * settings.batch + place
             rng = np.random.default_rng((settings.seed, epoch, draw))
             use_clean = prepared.has_clean[index] and rng.random() < settings.clean
-            source = prepared.clean if use_clean else prepared.images
-            images[place], masks[place] = augment(
-                source[index], prepared.masks[index], settings.size_px, settings.augmentation, rng
-            )
-        target = torch.tensor([prepared.samples[index].target for index in chosen])
-        mask = torch.from_numpy(masks).float().unsqueeze(1) / 255.0
-        yield to_input(images), mask, target
+            image = (prepared.clean if use_clean else prepared.images)[index]
+            mask = prepared.masks[index]
+            targets[place] = prepared.samples[index].target
+            tissue = away_from_lesion(image, mask, settings.augmentation, rng)
+            if tissue is not None:
+                image, mask, targets[place] = tissue, np.zeros_like(mask), _NORMAL
+            images[place], masks[place] = augment(image, mask, settings.size_px, settings.augmentation, rng)
+        mask_share = torch.from_numpy(masks).float().unsqueeze(1) / 255.0
+        yield to_input(images), mask_share, torch.from_numpy(targets)
 
 
 def _losses(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from cad_node.errors import SettingsError
-from cad_node.networks import LesionNetwork
+from cad_node.networks import LesionNetwork, load_bundle
+from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.train.augment import Augmentation
 from cad_node.train.data import PreparedImages, Sample, Split, read_manifest, split_by_group
 from cad_node.train.loop import TrainSettings, train
@@ -30,6 +32,7 @@ class TrainingData:
     split: Split
     folds: tuple[int, ...]
     conflicting: int
+    colour_doppler: int = 0
 
     def describe(self) -> dict[str, Any]:
         """Counts for the model card."""
@@ -38,6 +41,7 @@ class TrainingData:
             "training": _counts(self.split.training),
             "validation": _counts(self.split.validation),
             "left_out_for_contradictory_labels": self.conflicting,
+            "left_out_for_colour_doppler": self.colour_doppler,
         }
 
 
@@ -64,8 +68,14 @@ def training_data(folder: Path, folds: tuple[int, ...], seed: int) -> TrainingDa
             f"No image of {folder} is in the folds {', '.join(map(str, folds))}.",
             "Name folds of the manifest with --folds.",
         )
-    split = split_by_group(chosen, VALIDATION_SHARE, seed)
-    return TrainingData(split, folds, manifest.conflicting)
+    refused = {sample for sample in manifest.colour_doppler if sample.fold in folds}
+    # Split first, then leave out: which patient validates does not depend on what is left out.
+    split = split_by_group([*chosen, *refused], VALIDATION_SHARE, seed)
+    split = Split(
+        tuple(sample for sample in split.training if sample not in refused),
+        tuple(sample for sample in split.validation if sample not in refused),
+    )
+    return TrainingData(split, folds, manifest.conflicting, len(refused))
 
 
 def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
@@ -89,6 +99,24 @@ def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
         raise SettingsError(f"There is no weight file {path}.", "Name another one with --weights.")
     weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
+
+
+def load_start(folder: Path, data: TrainingData) -> dict[str, Tensor]:
+    """Weights of a model folder to go on from, if it has seen no image that this run may not learn from.
+
+    Raises
+    ------
+    SettingsError
+        The model has learned from other folds, whose figures would then be worth nothing.
+    """
+    bundle = load_bundle(folder)
+    seen = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))["data"].get("folds", [])
+    if not set(seen) <= set(data.folds):
+        raise SettingsError(
+            f"{bundle.name} was trained on the folds {', '.join(map(str, seen))}.",
+            "Start from a model of the same folds, or name all of these with --folds.",
+        )
+    return bundle.load_network().state_dict()
 
 
 def run_training(

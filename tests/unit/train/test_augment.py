@@ -3,7 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cad_node.train.augment import Augmentation, augment, draw_calipers, draw_marks, remove_thin_marks
+from cad_node.train.augment import (
+    Augmentation,
+    augment,
+    away_from_lesion,
+    draw_calipers,
+    draw_marks,
+    remove_thin_marks,
+)
 
 STILL = Augmentation(
     stretch=0, shift=0, rotation_deg=0, flip=0, gain=0, speckle=0, blur=0, jpeg=0,
@@ -86,3 +93,24 @@ def test_thin_bright_marks_are_taken_away_and_thick_structures_stay(image):
     cleaned = remove_thin_marks(marked)
     assert cleaned[30, 20:60].max() <= 90
     np.testing.assert_array_equal(cleaned[85:105, 85:105], marked[85:105, 85:105])
+
+
+def test_tissue_beside_a_lesion_holds_none_of_it():
+    image = np.full((128, 128), 60, np.uint8)
+    mask = np.zeros((128, 128), np.uint8)
+    image[50:70, 80:110] = 250
+    mask[50:70, 80:110] = 255
+    part = away_from_lesion(image, mask, Augmentation(away=1.0), np.random.default_rng(0))
+    assert part is not None
+    assert part.shape == image.shape
+    assert part.max() == 60
+
+
+def test_no_tissue_is_shown_where_a_lesion_leaves_no_room(image):
+    filled = np.full((128, 128), 255, np.uint8)
+    assert away_from_lesion(image, filled, Augmentation(away=1.0), np.random.default_rng(0)) is None
+
+
+def test_normal_image_has_no_lesion_to_look_away_from(image):
+    empty = np.zeros((128, 128), np.uint8)
+    assert away_from_lesion(image, empty, Augmentation(away=1.0), np.random.default_rng(0)) is None

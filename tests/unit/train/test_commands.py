@@ -47,6 +47,30 @@ def test_trained_model_is_a_verified_folder(trained):
     assert "Folds 1, 2 of the manifest" in card
 
 
+def test_training_goes_on_from_a_model_and_says_so(trained):
+    train(
+        data=trained / "data", export="more", folds="1,2", run=trained / "runs" / "two", epochs=1,
+        size_px=64, batch=4, threads=1, output=trained / "models", start_from=trained / "models" / "tiny",
+        peak_rate=1e-6,
+    )  # fmt: skip
+    card = (trained / "models" / "more" / "docs" / "README.md").read_text()
+    assert "--start-from tiny" in card
+    before, after = (load_bundle(trained / "models" / name).load_network() for name in ("tiny", "more"))
+    change = [
+        float((old - new).detach().abs().max())
+        for old, new in zip(before.parameters(), after.parameters(), strict=True)
+    ]
+    assert max(change) < 0.01
+
+
+def test_model_that_has_seen_other_folds_is_no_place_to_start(trained):
+    with pytest.raises(SettingsError, match="was trained on the folds 1, 2"):
+        train(
+            data=trained / "data", folds="1", run=trained / "runs" / "three", epochs=1, size_px=64,
+            threads=1, start_from=trained / "models" / "tiny",
+        )  # fmt: skip
+
+
 def test_fold_that_was_learned_from_is_not_scored(trained):
     with pytest.raises(SettingsError, match="was trained on fold 2"):
         evaluate(model=str(trained / "models" / "tiny"), data=trained / "data", fold="2,5", threads=1)

@@ -31,6 +31,14 @@ def test_contradictory_labels_are_left_out_and_counted(tmp_path):
     assert manifest.conflicting == 1
 
 
+def test_colour_doppler_that_was_published_as_b_mode_is_left_out_and_counted(tmp_path):
+    published = "Dataset_BUSI_with_GT/benign/benign (234).png"
+    rows = [row("a.png", "benign", "g1", 1), row(published, "benign", "g2", 1)]
+    manifest = read_manifest(write_manifest(tmp_path, rows))
+    assert [sample.image for sample in manifest.samples] == ["a.png"]
+    assert [sample.image for sample in manifest.colour_doppler] == [published]
+
+
 def test_group_in_two_folds_is_refused(tmp_path):
     rows = [row("a.png", "benign", "patient-7", 1), row("b.png", "benign", "patient-7", 2)]
     with pytest.raises(SettingsError, match="tears the group patient-7"):

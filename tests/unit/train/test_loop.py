@@ -39,7 +39,7 @@ def test_rare_images_are_seen_more_often():
         for n in range(40)
     )
     order = epoch_order(samples, seed=0, epoch=0)
-    assert np.bincount(order, minlength=40).tolist() == [2] * 10 + [1] * 30
+    assert np.bincount(order, minlength=40).tolist() == [3] * 10 + [1] * 30
     assert order.tolist() != epoch_order(samples, seed=0, epoch=1).tolist()
     assert order.tolist() == epoch_order(samples, seed=0, epoch=0).tolist()
 
