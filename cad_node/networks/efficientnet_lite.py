@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an encoder for MONAI's FlexibleUNet.
+"""EfficientNet-Lite0, 1 and 2 as encoders for MONAI's FlexibleUNet.
 
 The Lite family is EfficientNet without squeeze-and-excitation and with ReLU6
 in place of swish, made for processors without a fast sigmoid; it is the
@@ -12,6 +12,7 @@ and Tan and Le, EfficientNet, ICML 2019 (arXiv 1905.11946), table 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -38,6 +39,19 @@ class _Stage(NamedTuple):
     channels: int
 
 
+class Scaling(NamedTuple):
+    """How much wider and deeper than Lite0; stem and head keep their size in the whole Lite family."""
+
+    width: float
+    depth: float
+
+
+ENCODERS = {
+    ENCODER_NAME: Scaling(1.0, 1.0),
+    "efficientnet-lite1": Scaling(1.0, 1.1),
+    "efficientnet-lite2": Scaling(1.1, 1.2),
+}
+
 _STEM_CHANNELS = 32
 _STAGES = (
     _Stage(1, 3, 1, 1, 16),
@@ -48,9 +62,34 @@ _STAGES = (
     _Stage(4, 5, 2, 6, 192),
     _Stage(1, 3, 1, 6, 320),
 )
-# Index of the last block at strides 2, 4, 8, 16 and 32.
-_OUTPUT_BLOCKS = (0, 2, 4, 10, 15)
+# Stages whose last block is the deepest map at strides 2, 4, 8, 16 and 32.
+_OUTPUT_STAGES = (0, 1, 2, 4, 6)
 OUTPUT_CHANNELS = (16, 24, 40, 112, 320)
+
+
+def _scaled_channels(channels: int, width: float) -> int:
+    """Channels times `width` to the nearest multiple of 8, never more than a tenth below."""
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def scaled_stages(scaling: Scaling) -> tuple[_Stage, ...]:
+    """The stages of a member of the family; the first and the last are never repeated more often."""
+    last = len(_STAGES) - 1
+    return tuple(
+        stage._replace(
+            channels=_scaled_channels(stage.channels, scaling.width),
+            repeats=stage.repeats if number in (0, last) else math.ceil(stage.repeats * scaling.depth),
+        )
+        for number, stage in enumerate(_STAGES)
+    )
+
+
+def output_channels(encoder: str) -> tuple[int, ...]:
+    """Channels of an encoder's five maps, finest first."""
+    stages = scaled_stages(ENCODERS[encoder])
+    return tuple(stages[number].channels for number in _OUTPUT_STAGES)
 
 
 class _SameConv2d(nn.Conv2d):
@@ -108,7 +147,7 @@ class _InvertedResidual(nn.Module):
 
 
 class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
-    """Feature maps of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32.
+    """Feature maps of an EfficientNet-Lite at strides 2, 4, 8, 16 and 32.
 
     Parameters
     ----------
@@ -119,9 +158,17 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
     pretrained
         Only False: this node fetches nothing. Training loads a weight file that
         the user names, see `load_imagenet_weights`.
+    scaling
+        Member of the family; see `ENCODERS`.
     """
 
-    def __init__(self, spatial_dims: int = 2, in_channels: int = 1, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        spatial_dims: int = 2,
+        in_channels: int = 1,
+        pretrained: bool = False,
+        scaling: Scaling = ENCODERS[ENCODER_NAME],
+    ) -> None:
         super().__init__()
         if spatial_dims != 2:
             raise ValueError(f"EfficientNet-Lite is two-dimensional, not {spatial_dims}")
@@ -131,11 +178,14 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         self._bn0 = _batch_norm(_STEM_CHANNELS)
         blocks: list[nn.Module] = []
         width = _STEM_CHANNELS
-        for stage in _STAGES:
+        self._outputs: list[int] = []
+        for number, stage in enumerate(scaled_stages(scaling)):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(_InvertedResidual(width, stage.channels, stage.kernel, stride, stage.expansion))
                 width = stage.channels
+            if number in _OUTPUT_STAGES:
+                self._outputs.append(len(blocks) - 1)
         self._blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -144,29 +194,32 @@ class EfficientNetLiteEncoder(nn.Module, BaseEncoder):
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)
-            if index in _OUTPUT_BLOCKS:
+            if index in self._outputs:
                 maps.append(x)
         return maps
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict[str, object]]:
         """Arguments that FlexibleUNet fills in, one dictionary an encoder name."""
-        return [{"spatial_dims": 2, "in_channels": 1, "pretrained": False}]
+        return [
+            {"spatial_dims": 2, "in_channels": 1, "pretrained": False, "scaling": scaling}
+            for scaling in ENCODERS.values()
+        ]
 
     @classmethod
     def num_channels_per_output(cls) -> list[tuple[int, ...]]:
         """Channels of each feature map, finest first."""
-        return [OUTPUT_CHANNELS]
+        return [output_channels(name) for name in ENCODERS]
 
     @classmethod
     def num_outputs(cls) -> list[int]:
         """Count of feature maps."""
-        return [len(OUTPUT_CHANNELS)]
+        return [len(_OUTPUT_STAGES)] * len(ENCODERS)
 
     @classmethod
     def get_encoder_names(cls) -> list[str]:
-        """Name under which FlexibleUNet finds this encoder."""
-        return [ENCODER_NAME]
+        """Names under which FlexibleUNet finds these encoders."""
+        return list(ENCODERS)
 
 
 def load_imagenet_weights(encoder: EfficientNetLiteEncoder, weights: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -179,13 +232,16 @@ def load_imagenet_weights(encoder: EfficientNetLiteEncoder, weights: Mapping[str
     Raises
     ------
     KeyError
-        A weight that the encoder needs is not in `weights`.
+        A weight that the encoder needs is not in `weights`, or is another member's.
     """
     own = encoder.state_dict()
     missing = sorted(key for key in own if key not in weights and not key.endswith("num_batches_tracked"))
     if missing:
         raise KeyError(f"no ImageNet weight for {missing[0]} and {len(missing) - 1} more")
     chosen = {key: weights[key] for key in own if key in weights}
+    for key, value in chosen.items():
+        if key != "_conv_stem.weight" and value.shape != own[key].shape:
+            raise KeyError(f"the ImageNet weight {key} is {tuple(value.shape)}, not {tuple(own[key].shape)}")
     stem = chosen["_conv_stem.weight"]
     if own["_conv_stem.weight"].shape[1] == 1 and stem.shape[1] == 3:
         chosen["_conv_stem.weight"] = stem.sum(dim=1, keepdim=True)

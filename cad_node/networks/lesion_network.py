@@ -1,6 +1,6 @@
 """One network, two answers: where a lesion is, and what it is.
 
-- MONAI FlexibleUNet on an EfficientNet-Lite0 encoder gives a lesion logit a pixel.
+- MONAI FlexibleUNet on an EfficientNet-Lite encoder gives a lesion logit a pixel.
 - The class head pools the same feature maps over the whole image, over a given
   lesion mask and over a rim around it, and adds the mask's own shape: each
   lesion of an image gets its own probabilities from one pass of the encoder.
@@ -19,13 +19,13 @@ from torch.nn import functional
 
 from cad_node.networks.efficientnet_lite import (
     ENCODER_NAME,
-    OUTPUT_CHANNELS,
     load_imagenet_weights,
+    output_channels,
 )
 
 CLASS_NAMES = ("normal", "benign", "malignant")
 
-_WIDE = 1280  # EfficientNet-Lite0's last 1x1 convolution, pretrained on ImageNet
+_WIDE = 1280  # EfficientNet-Lite's last 1x1 convolution, pretrained on ImageNet; the same in Lite0, 1 and 2
 _SHAPE_FEATURES = 4
 _RIM_CELLS = 5  # side of the dilation at stride 8 that makes the rim
 
@@ -49,23 +49,28 @@ class LesionNetwork(nn.Module):
         Channels of the five decoder steps, coarsest first.
     dropout
         Share of pooled features left out while training.
+    encoder
+        One of `efficientnet_lite.ENCODERS`.
     """
 
     def __init__(
         self,
         decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 24, 8),
         dropout: float = 0.3,
+        encoder: str = ENCODER_NAME,
     ) -> None:
         super().__init__()
+        widths = output_channels(encoder)
+        self.encoder_name = encoder
         self.unet = FlexibleUNet(
             in_channels=1,
             out_channels=1,
-            backbone=ENCODER_NAME,
+            backbone=encoder,
             decoder_channels=decoder_channels,
         )
-        self._conv_head = nn.Conv2d(OUTPUT_CHANNELS[-1], _WIDE, 1, bias=False)
+        self._conv_head = nn.Conv2d(widths[-1], _WIDE, 1, bias=False)
         self._bn1 = nn.BatchNorm2d(_WIDE, eps=1e-3, momentum=0.01)
-        local = (OUTPUT_CHANNELS[2], OUTPUT_CHANNELS[3], decoder_channels[1], decoder_channels[2])
+        local = (widths[2], widths[3], decoder_channels[1], decoder_channels[2])
         # whole image + lesion, then lesion and rim of the finer maps, then the shape
         pooled = 2 * _WIDE + 2 * sum(local) + _SHAPE_FEATURES
         self.class_head = nn.Sequential(
@@ -83,7 +88,7 @@ class LesionNetwork(nn.Module):
         Raises
         ------
         KeyError
-            `weights` are not those of EfficientNet-Lite0.
+            `weights` are not those of this encoder.
         """
         load_imagenet_weights(self.unet.encoder, weights)
         self._conv_head.weight.data.copy_(weights["_conv_head.weight"])
@@ -179,7 +184,7 @@ def _shape(mask: Tensor) -> Tensor:
     return torch.stack([presence, size, aspect, filled.clamp_max(2)], dim=1)
 
 
-def build(config: Mapping[str, object]) -> LesionNetwork:
+def build(config: Mapping[str, object], encoder: str = ENCODER_NAME) -> LesionNetwork:
     """Build the network that `config` describes; unknown keys are an error.
 
     Raises
@@ -189,7 +194,7 @@ def build(config: Mapping[str, object]) -> LesionNetwork:
     """
     unknown = set(config) - {"decoder_channels", "dropout"}
     if unknown:
-        raise ValueError(f"flexible-unet-lite0 has no setting {sorted(unknown)}")
+        raise ValueError(f"the lesion network has no setting {sorted(unknown)}")
     channels = config.get("decoder_channels", (128, 64, 48, 24, 8))
     dropout = config.get("dropout", 0.3)
     if not isinstance(channels, (list, tuple)) or len(channels) != 5:
@@ -197,4 +202,4 @@ def build(config: Mapping[str, object]) -> LesionNetwork:
     if not isinstance(dropout, (int, float)):
         raise ValueError("dropout must be a number")
     first, second, third, fourth, fifth = (int(channel) for channel in channels)
-    return LesionNetwork((first, second, third, fourth, fifth), float(dropout))
+    return LesionNetwork((first, second, third, fourth, fifth), float(dropout), encoder)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from cad_node.networks import lesion_network
 from cad_node.networks.lesion_network import LesionNetwork
 
 NETWORKS: dict[str, Callable[[Mapping[str, object]], LesionNetwork]] = {
     "flexible-unet-lite0": lesion_network.build,
+    "flexible-unet-lite1": partial(lesion_network.build, encoder="efficientnet-lite1"),
+    "flexible-unet-lite2": partial(lesion_network.build, encoder="efficientnet-lite2"),
 }

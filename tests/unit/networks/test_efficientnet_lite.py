@@ -4,10 +4,14 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 
 from cad_node.networks.efficientnet_lite import (
     ENCODER_NAME,
+    ENCODERS,
     OUTPUT_CHANNELS,
     EfficientNetLiteEncoder,
     load_imagenet_weights,
+    output_channels,
+    scaled_stages,
 )
+from cad_node.networks.registry import NETWORKS
 
 
 @pytest.fixture
@@ -63,3 +67,41 @@ def test_padding_is_that_of_the_published_weights():
     image = torch.arange(64.0).reshape(1, 1, 8, 8)
     response = encoder._conv_stem(image)[0, 0]
     torch.testing.assert_close(response, image[0, 0, ::2, ::2])
+
+
+# Million parameters with the head of 1000 classes, as the family was published.
+PUBLISHED = {"efficientnet-lite0": 4.65, "efficientnet-lite1": 5.42, "efficientnet-lite2": 6.09}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_family_has_its_published_size(name):
+    encoder = EfficientNetLiteEncoder(in_channels=3, scaling=ENCODERS[name])
+    head = output_channels(name)[-1] * 1280 + 2 * 1280 + 1281 * 1000
+    count = sum(p.numel() for p in encoder.parameters()) + head
+    assert count / 1e6 == pytest.approx(PUBLISHED[name], rel=0.01)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_maps_have_the_channels_that_the_encoder_names(name):
+    with torch.inference_mode():
+        maps = EfficientNetLiteEncoder(scaling=ENCODERS[name]).eval()(torch.zeros(1, 1, 32, 32))
+    assert tuple(one.shape[1] for one in maps) == output_channels(name)
+
+
+def test_first_and_last_stage_are_never_repeated_more_often():
+    assert [stage.repeats for stage in scaled_stages(ENCODERS["efficientnet-lite2"])] == [1, 3, 3, 4, 4, 5, 1]
+
+
+def test_weights_of_another_member_are_refused(colour_weights):
+    larger = EfficientNetLiteEncoder(in_channels=3, scaling=ENCODERS["efficientnet-lite2"])
+    with pytest.raises(KeyError, match="not"):
+        load_imagenet_weights(EfficientNetLiteEncoder(), larger.state_dict())
+
+
+@pytest.mark.parametrize("architecture", ["flexible-unet-lite1", "flexible-unet-lite2"])
+def test_larger_encoders_carry_the_lesion_network(architecture):
+    network = NETWORKS[architecture]({"decoder_channels": [16, 12, 8, 8, 4]}).eval()
+    with torch.inference_mode():
+        logits, features = network(torch.zeros(1, 1, 64, 64))
+        classes = network.classify(features, torch.zeros(1, 1, 64, 64))
+    assert (logits.shape, classes.shape) == ((1, 1, 64, 64), (1, 3))
