@@ -157,7 +157,7 @@ def load_processor(settings: NodeSettings) -> Processor:
         find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
         provenance=provenance(model.bundle, pipeline, cleaner.describe()),
     )
-    templates = load_templates(settings.runtime.templates_dir or templates_dir())
+    templates = load_templates(settings.runtime.templates_dir or templates_dir(), settings.results.language)
     return Processor(settings, templates, steps)
 
 

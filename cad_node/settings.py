@@ -158,6 +158,12 @@ class ResultSettings(_Section):
     seg_series_number: int = Field(
         9001, ge=1, le=2147483647, description="Series Number of the segmentations."
     )
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
+        description="Language of reports, pictures and pages: en, de, fr, es, pt, or that of a folder which "
+        "you put into your `dicom_templates`.",
+    )
     sr_series_number: int = Field(
         9002, ge=1, le=2147483647, description="Series Number of the structured reports."
     )

@@ -67,12 +67,16 @@ def _model(settings: NodeSettings) -> str:
 
 
 def _templates(settings: NodeSettings) -> str:
-    from cad_node.encode import load_templates
+    from cad_node.encode import languages, load_templates
     from cad_node.resources import templates_dir
 
     folder = settings.runtime.templates_dir or templates_dir()
-    load_templates(folder)
-    return "every template is complete"
+    load_templates(folder, settings.results.language)
+    # The others, too: who edits them should hear of it before choosing them.
+    known = languages(folder)
+    for language in known:
+        load_templates(folder, language)
+    return f"every template is complete; in use: {settings.results.language}, there are: {', '.join(known)}"
 
 
 def _senders(settings: NodeSettings) -> str:

@@ -87,7 +87,8 @@ def _run(
         )
     made_by = provenance(load_bundle(find_model(settings)), settings.pipeline, ())
     templates = settings.runtime.templates_dir or templates_dir()
-    wording = [path.read_text(encoding="utf-8") for path in sorted(templates.glob("*.*"))]
+    words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
+    wording = [path.read_text(encoding="utf-8") for path in words]
     made_how = [asdict(made_by), settings.results.model_dump(mode="json"), wording]
     digest = hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()
     with console.status("Looking for DICOM files …"):

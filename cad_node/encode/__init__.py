@@ -24,7 +24,7 @@ from cad_node.encode.seg import encode_seg
 from cad_node.encode.source import read_source
 from cad_node.encode.sr import encode_sr, sr_uid
 from cad_node.encode.template import Templates
-from cad_node.encode.template_reader import load_templates
+from cad_node.encode.template_reader import languages, load_templates
 from cad_node.encode.uids import derive_uid, seg_uid
 from cad_node.encode.validate import validate
 from cad_node.errors import EncodeError
@@ -37,6 +37,7 @@ __all__ = [
     "Templates",
     "derive_uid",
     "encode_study",
+    "languages",
     "load_templates",
     "read_back",
     "render_page",

@@ -1,4 +1,9 @@
-"""Reads `dicom_templates/` into `template.py`'s dataclasses, and says where a file does not fit."""
+"""Reads `dicom_templates/` into `template.py`'s dataclasses, and says where a file does not fit.
+
+The files at the top hold codes, colours and the English words. A folder named
+after another language (`de`, `fr` …) holds files of the same names with what is
+said differently there; what such a file leaves out stays as it is in English.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,11 @@ import hashlib
 import re
 import string
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NoReturn, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 import jinja2
 import jinja2.meta
@@ -31,25 +36,53 @@ from cad_node.errors import TemplateError
 
 _T = TypeVar("_T")
 
+# The language of the files at the top of the folder.
+ENGLISH = "en"
 
-def load_templates(folder: Path) -> Templates:
-    """Read and check every template in `folder`.
+
+def load_templates(folder: Path, language: str = ENGLISH) -> Templates:
+    """Read and check every template in `folder`, as it reads in `language` ("en", "de" …).
 
     Raises
     ------
     TemplateError
         A file is missing, is not TOML or Jinja, lacks a key, has one too many,
-        or holds a value that its place does not take.
+        or holds a value that its place does not take; or there is no such language.
     """
+    if language not in languages(folder):
+        raise TemplateError(
+            f"{folder} has no words in the language '{language}'.",
+            f"There are: {', '.join(languages(folder))}. Set results.language, or add a folder of that name.",
+        )
+
+    def load(name: str, kind: type[_T]) -> _T:
+        return _load(_layers(folder, language, name), kind)
+
     return Templates(
-        wording=_load(folder / "wording.toml", Wording),
-        seg=_load(folder / "seg.toml", SegTemplate),
-        sr=_load(folder / "sr_tid1500.toml", SrTemplate),
-        preview=_load(folder / "preview.toml", PreviewTemplate),
+        wording=load("wording.toml", Wording),
+        seg=load("seg.toml", SegTemplate),
+        sr=load("sr_tid1500.toml", SrTemplate),
+        preview=load("preview.toml", PreviewTemplate),
         page=_load_page(folder / PAGE_FILE),
         # The page and the picture are not DICOM objects: they do not change UIDs.
-        digest=_digest(folder / name for name in ("wording.toml", "seg.toml", "sr_tid1500.toml")),
+        digest=_digest(
+            file
+            for name in ("wording.toml", "seg.toml", "sr_tid1500.toml")
+            for file in _layers(folder, language, name)
+        ),
     )
+
+
+def languages(folder: Path) -> tuple[str, ...]:
+    """The languages that `folder` has words in, English first."""
+    others = (path.parent.name for path in folder.glob("*/wording.toml"))
+    return (ENGLISH, *sorted(others))
+
+
+def _layers(folder: Path, language: str, name: str) -> tuple[Path, ...]:
+    """The file that all languages share, then that of this one, if it has any."""
+    translated = folder / language / name
+    return (folder / name, translated) if translated.is_file() else (folder / name,)
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -68,14 +101,46 @@ def _read(file: Path) -> str:
         raise TemplateError(f"{file} cannot be read as UTF-8 text.", "Save it again as UTF-8.") from error
 
 
-def _load(file: Path, kind: type[_T]) -> _T:
-    text = _read(file)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TemplateError(f"{file} is not valid TOML: {error}.", "Mend the line it names.") from error
-    built: _T = _Builder(file, text).build(kind, table, ())
+@dataclass(frozen=True)
+class _Layer:
+    """One file: the shared one, or what a language puts over it."""
+
+    file: Path
+    text: str
+    table: dict[str, Any]
+
+
+def _load(files: Sequence[Path], kind: type[_T]) -> _T:
+    layers = []
+    for file in files:
+        text = _read(file)
+        try:
+            layers.append(_Layer(file, text, tomllib.loads(text)))
+        except tomllib.TOMLDecodeError as error:
+            raise TemplateError(f"{file} is not valid TOML: {error}.", "Mend the line it names.") from error
+    table: dict[str, Any] = {}
+    for layer in layers:
+        table = _laid_over(table, layer.table)
+    built: _T = _Builder(tuple(layers)).build(kind, table, ())
     return built
+
+
+def _laid_over(lower: dict[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are joined key by key, and lists entry by entry; anything else is replaced."""
+    joined = dict(lower)
+    for key, value in upper.items():
+        below = joined.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            joined[key] = _laid_over(below, value)
+        elif _is_tables(below) and _is_tables(value) and len(below) == len(value):
+            joined[key] = [_laid_over(one, other) for one, other in zip(below, value, strict=True)]
+        else:
+            joined[key] = value
+    return joined
+
+
+def _is_tables(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _load_page(file: Path) -> jinja2.Template:
@@ -98,10 +163,9 @@ def _load_page(file: Path) -> jinja2.Template:
 
 @dataclass(frozen=True)
 class _Builder:
-    """Turns the table of one file into its dataclass, or says where it does not fit."""
+    """Turns the table of one or two files into its dataclass, or says where it does not fit."""
 
-    file: Path
-    text: str
+    layers: tuple[_Layer, ...]
 
     def build(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
         if kind is Concept:
@@ -111,8 +175,10 @@ class _Builder:
         if get_origin(kind) is Mapping:
             keys, values = get_args(kind)
             return self._by_enum(keys, values, value, path)
-        if kind in (Colour, int):
-            return self._colour(value, path) if kind == Colour else self._size(value, path)
+        if kind in (Colour, int, float):
+            return self._number(kind, value, path)
+        if get_origin(kind) is tuple:
+            return self._list(get_args(kind)[0], value, path)
         rules = get_args(kind)[1] if get_origin(kind) is Annotated else Text()
         return self._string(value, path, rules)
 
@@ -134,6 +200,21 @@ class _Builder:
         if concept.scheme.startswith("99") and concept.scheme != PRIVATE_SCHEME:
             self._refuse(path, f"unknown private coding scheme '{concept.scheme}'; ours is {PRIVATE_SCHEME}")
         return concept
+
+    def _list(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(value, list) or not value:
+            self._refuse(path, "a list in brackets is needed")
+        return tuple(self.build(kind, one, (*path, str(place))) for place, one in enumerate(value))
+
+    def _number(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        if kind == Colour:
+            return self._colour(value, path)
+        return self._size(value, path) if kind is int else self._percentage(value, path)
+
+    def _percentage(self, value: Any, path: tuple[str, ...]) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 100:
+            self._refuse(path, "a number from 0 to 100 is needed")
+        return float(value)
 
     def _colour(self, value: Any, path: tuple[str, ...]) -> Colour:
         if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
@@ -172,24 +253,49 @@ class _Builder:
             self._refuse(path, f"key '{key}' is missing")
 
     def _refuse(self, path: tuple[str, ...], why: str) -> NoReturn:
-        line = self._line(path)
-        place = f"{self.file}, line {line}" if line else f"{self.file}"
+        layer = next((one for one in reversed(self.layers) if _holds(one.table, path)), self.layers[0])
+        line = _line(layer.text, path)
+        place = f"{layer.file}, line {line}" if line else f"{layer.file}"
         named = f", {'.'.join(path)}" if path else ""
         raise TemplateError(f"{place}{named}: {why}.", "Compare with the shipped template.")
 
-    def _line(self, path: tuple[str, ...]) -> int:
-        """Line of the key that `path` names, or of the nearest thing above it; 0 where none is found."""
-        if not path:
-            return 0
-        found = 0
-        section = ""
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
-                section = header.group(1)
-                if section == path[0]:
-                    found = number
-            elif key := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
-                here = (section, key.group(1)) if section else (key.group(1),)
-                if here == path[: len(here)]:
-                    return number
-        return found
+
+def _holds(table: Any, path: Sequence[str]) -> bool:
+    """Whether the table says something at `path`."""
+    for key in path:
+        if isinstance(table, list) and key.isdigit() and int(key) < len(table):
+            table = table[int(key)]
+        elif isinstance(table, dict) and key in table:
+            table = table[key]
+        else:
+            return False
+    return True
+
+
+def _line(text: str, path: Sequence[str]) -> int:
+    """Line of the key that `path` names, or of the nearest thing above it; 0 where none is found."""
+    if not path:
+        return 0
+    found = 0
+    section = ""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            section = header.group(1)
+            if section == path[0]:
+                found = number
+        elif key := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
+            here = (section, key.group(1)) if section else (key.group(1),)
+            if here == tuple(path[: len(here)]):
+                return _line_in_list(lines, number, path[len(here) :])
+    return found
+
+
+def _line_in_list(lines: Sequence[str], start: int, path: Sequence[str]) -> int:
+    """Line of an entry of the list that begins at line `start`: one in braces a line."""
+    if not path or not path[0].isdigit():
+        return start
+    entries = [
+        number for number, line in enumerate(lines[start:], start=start + 1) if line.lstrip().startswith("{")
+    ]
+    return entries[int(path[0])] if int(path[0]) < len(entries) else start
