@@ -9,7 +9,7 @@ import pytest
 
 from cad_node.domain import Box, Frame, ImageReference
 from cad_node.errors import CleaningError
-from cad_node.pipeline.clean import Cleaner, read_text
+from cad_node.pipeline.clean import Cleaner, ocr
 from cad_node.pipeline.clean.marks import Picture
 from cad_node.pipeline.clean.read_text import TextReader
 from cad_node.settings import PipelineSettings
@@ -88,7 +88,8 @@ def test_the_engine_loads_and_reads_without_a_network(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    read_text._engine.cache_clear()
+    ocr.first_engine.cache_clear()
+    ocr.second_engine.cache_clear()
 
     assert TextReader(0.5).read(write(tissue(), "DOE^JANE", (60, 120), 255))
 
@@ -100,7 +101,7 @@ def test_an_engine_that_fails_raises_without_quoting_what_it_read(monkeypatch: p
 
         return read
 
-    monkeypatch.setattr(read_text, "_engine", broken)
+    monkeypatch.setattr(ocr, "first_engine", broken)
 
     with pytest.raises(CleaningError) as caught:
         clean(tissue())

@@ -28,11 +28,13 @@ class Picture:
 class Mark:
     """One burnt-in mark and exactly which pixels of `annotation.box` it covers.
 
-    `mask` is bool and has the shape of the box.
+    `mask` is bool and has the shape of the box. `text` is what was read there; it
+    must not leave the cleaning.
     """
 
     annotation: Annotation
     mask: NDArray[np.bool_] = field(compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def moved(self, rows: int, columns: int) -> Mark:
         """The same mark in a picture whose origin lies `rows`, `columns` further up and left."""

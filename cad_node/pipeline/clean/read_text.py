@@ -1,32 +1,26 @@
 """Find burnt-in text by reading it, and mark its strokes.
 
 Text detection alone fires on half of all breast images; what cannot be read is
-therefore not taken for text. What was read is compared with nothing, kept
-nowhere and never logged: it is what the node removes.
+therefore not taken for text. What was read stays with its mark until it is coded
+(see `notes`), and is never logged: it is what the node removes.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.domain import Annotation
-from cad_node.errors import CleaningError
 from cad_node.pipeline.clean.glyphs import stroke_mask
 from cad_node.pipeline.clean.marks import Mark, Picture
+from cad_node.pipeline.clean.ocr import LARGEST_SIDE_PX, ReadLine, read_first
 
 # The detector wants glyphs of 12-24 px. Screens have them; small crops are enlarged to get there.
 SMALLEST_SIDE_PX = 704
 LARGEST_SCALE = 1.5
-LARGEST_SIDE_PX = 1600
 # Widths (sigma) of the neighbourhoods that contrast is evened over, and the least spread in grey
 # levels: below it there is only noise, which must not be blown up.
 LOCAL_MEAN_PX = 12
@@ -38,15 +32,6 @@ LARGEST_HEIGHT_SHARE = 0.1
 SMALLEST_HEIGHT_PX = 5
 # A lone character carries little evidence, so it must be read better than a word.
 LONE_CHARACTER_CONFIDENCE = 0.8
-
-
-@dataclass(frozen=True)
-class ReadLine:
-    """One line of text as the engine saw it: corners `(4, 2)` as `(column, row)`, and how sure."""
-
-    corners: NDArray[np.float64]
-    confidence: float
-    characters: int
 
 
 class TextReader:
@@ -81,7 +66,7 @@ class TextReader:
             found = stroke_mask(grey, line.corners)
             if found is not None:
                 box, mask = found
-                marks.append(Mark(Annotation(box, "text", round(line.confidence, 3)), mask))
+                marks.append(Mark(Annotation(box, "text", round(line.confidence, 3)), mask, line.text))
         return marks
 
     def read(self, grey: NDArray[np.uint8]) -> list[ReadLine]:
@@ -99,31 +84,15 @@ class TextReader:
         if scale != 1.0:
             method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
             scaled = np.asarray(cv2.resize(scaled, None, fx=scale, fy=scale, interpolation=method), np.uint8)
-        try:
-            with _lock:
-                output = _engine(self._threads)(cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR))
-        except CleaningError:
-            raise
-        except Exception as error:
-            # The engine's own message may quote what it read.
-            raise CleaningError(
-                f"Reading burnt-in text failed ({type(error).__name__}).",
-                "The image is left out. Check the installation of rapidocr and onnxruntime.",
-            ) from None
-        if output.boxes is None or output.txts is None:
-            return []
-        return [
-            ReadLine(np.asarray(corners, np.float64) / scale, float(score), len(text.strip()))
-            for corners, text, score in zip(output.boxes, output.txts, output.scores, strict=True)
-        ]
+        lines = read_first(scaled, self._threads)
+        return [replace(line, corners=line.corners / scale) for line in lines]
 
     def _believable(self, line: ReadLine, rows: int) -> bool:
         if line.confidence < self._confidence:
             return False
         if line.characters < 2 and line.confidence < LONE_CHARACTER_CONFIDENCE:
             return False
-        height = float(np.linalg.norm(line.corners[3] - line.corners[0]))
-        return SMALLEST_HEIGHT_PX <= height <= max(LARGEST_HEIGHT_PX, LARGEST_HEIGHT_SHARE * rows)
+        return SMALLEST_HEIGHT_PX <= line.height_px <= max(LARGEST_HEIGHT_PX, LARGEST_HEIGHT_SHARE * rows)
 
 
 def even_contrast(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -144,44 +113,3 @@ def _scale(shape: tuple[int, ...]) -> float:
     if longest < SMALLEST_SIDE_PX:
         return min(LARGEST_SCALE, SMALLEST_SIDE_PX / longest)
     return min(1.0, LARGEST_SIDE_PX / longest)
-
-
-# The engine keeps state between its calls.
-_lock = threading.Lock()
-
-
-@lru_cache(maxsize=2)
-def _engine(threads: int) -> Any:
-    """The OCR engine, loaded at first use and then shared."""
-    try:
-        import rapidocr
-    except ImportError as error:
-        raise CleaningError("The OCR engine rapidocr is not installed.", "Install cad-node again.") from error
-    models = Path(rapidocr.__file__).parent / "models"
-    detection, recognition = _bundled(models, "det"), _bundled(models, "rec")
-    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-    # A model path given in full keeps rapidocr from asking its download table.
-    return rapidocr.RapidOCR(
-        params={
-            "Global.log_level": "error",
-            "Global.use_cls": False,
-            "Global.text_score": 0.0,
-            "Global.max_side_len": LARGEST_SIDE_PX,
-            "Det.model_path": str(detection),
-            "Det.limit_type": "min",
-            "Det.limit_side_len": 32,
-            "Rec.model_path": str(recognition),
-            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        }
-    )
-
-
-def _bundled(models: Path, task: str) -> Path:
-    found = sorted(models.glob(f"PP-OCR*_{task}_*.onnx"))
-    if not found:
-        raise CleaningError(
-            f"The OCR engine lacks its bundled {task} model.",
-            "Install rapidocr again from its wheel, which carries the models; nothing is downloaded.",
-        )
-    return found[0]
