@@ -302,6 +302,33 @@ class Measurements:
         _freeze(self.contour)
 
 
+class LesionOrientation(StrEnum):
+    """How the long axis lies to the skin (DICOM CID 6152)."""
+
+    PARALLEL = "parallel"
+    NOT_PARALLEL = "not_parallel"
+
+
+class LesionShape(StrEnum):
+    """Shape of the outline, of those in DICOM CID 6004 that geometry can tell."""
+
+    OVAL = "oval"
+    ROUND = "round"
+    IRREGULAR = "irregular"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the outline says of a lesion; None where no figure decides.
+
+    `depth_mm` runs from the top of the tissue shown to the lesion's upper edge.
+    """
+
+    orientation: LesionOrientation | None = None
+    shape: LesionShape | None = None
+    depth_mm: float | None = None
+
+
 @dataclass(frozen=True)
 class Lesion:
     """One lesion in one frame.
@@ -316,6 +343,7 @@ class Lesion:
     mask: NDArray[np.bool_] = field(compare=False, repr=False)
     probabilities: Probabilities
     measurements: Measurements
+    description: Description = Description()
 
     def __post_init__(self) -> None:
         """Make the mask read-only."""
@@ -370,6 +398,20 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How far the probabilities of a model can be taken at their word.
+
+    `temperature` divided the class logits; `error` is the expected calibration
+    error in [0, 1] over `images` that the model had never seen, None where that
+    was not measured.
+    """
+
+    temperature: float
+    error: float | None = None
+    images: int | None = None
+
+
+@dataclass(frozen=True)
 class Provenance:
     """By what a result was made; printed in SEG and SR, and part of derived UIDs.
 
@@ -382,16 +424,29 @@ class Provenance:
     model_sha256: str
     settings_digest: str
     steps: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class LesionKey:
+    """Names one lesion of a study: the image, and its number there."""
+
+    sop_instance_uid: str
+    number: int
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Everything the node found in one study."""
+    """Everything the node found in one study.
+
+    Each group of `same_lesions` is one lesion, seen on several images.
+    """
 
     study_instance_uid: str
     images: tuple[ImageResult, ...]
     provenance: Provenance
     seconds: float = field(default=0.0, compare=False)
+    same_lesions: tuple[tuple[LesionKey, ...], ...] = ()
 
 
 # PS3.5 section 9.1: digits and single dots, no leading zeros.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cad_node import __version__
-from cad_node.domain import Provenance, StudyResult
+from cad_node.domain import Calibration, Provenance, StudyResult
 from cad_node.encode import (
     EncodedObject,
     Templates,
@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
 PAGE_FILE = "index.html"
+SCORECARD_FILE = "scorecard.json"
 
 _T = TypeVar("_T")
 
@@ -190,7 +191,18 @@ def provenance(bundle: Bundle, pipeline: PipelineSettings, steps: Sequence[str])
         model_sha256=bundle.sha256,
         settings_digest=hashlib.sha256(text.encode()).hexdigest(),
         steps=tuple(steps),
+        calibration=calibration(bundle),
     )
+
+
+def calibration(bundle: Bundle) -> Calibration:
+    """How well the model's probabilities are calibrated, as far as its scorecard tells."""
+    try:
+        card = json.loads((bundle.folder / SCORECARD_FILE).read_text(encoding="utf-8"))
+        measured = card["annotations_removed"]["all"]["calibration_error"]
+        return Calibration(bundle.temperature, float(measured["value"]), int(measured["images"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return Calibration(bundle.temperature)  # a model of one's own may have no scorecard
 
 
 def file_names(objects: Sequence[EncodedObject]) -> list[str]:

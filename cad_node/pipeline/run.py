@@ -1,4 +1,4 @@
-"""The order of the steps, on one screen: gate, clean, segment, classify, number, measure."""
+"""The order of the steps, on one screen: gate, clean, segment, classify, number, measure, describe, join."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from cad_node.domain import (
     UltrasoundStudy,
 )
 from cad_node.errors import CleaningError, PixelDecodeError, StudyError
+from cad_node.pipeline.describe import describe
+from cad_node.pipeline.join import join_lesions
 from cad_node.pipeline.measure import measure
 from cad_node.pipeline.segment import Finding, FindLesions
 from cad_node.pipeline.track import number_lesions
@@ -52,7 +54,13 @@ def analyse(study: UltrasoundStudy, steps: Steps) -> StudyResult:
     """
     started = time.monotonic()
     images = tuple(analyse_image(image, steps) for image in study.images)
-    return StudyResult(study.study_instance_uid, images, steps.provenance, time.monotonic() - started)
+    return StudyResult(
+        study.study_instance_uid,
+        images,
+        steps.provenance,
+        time.monotonic() - started,
+        same_lesions=join_lesions(images),
+    )
 
 
 def analyse_image(image: UltrasoundImage, steps: Steps) -> ImageResult:
@@ -92,16 +100,7 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
         FrameResult(
             frame.frame_number,
             probabilities,
-            tuple(
-                Lesion(
-                    number,
-                    frame.frame_number,
-                    finding.mask,
-                    finding.probabilities,
-                    measure(finding.mask, frame.spacing),
-                )
-                for number, finding in numbered
-            ),
+            tuple(_lesion(number, finding, frame) for number, finding in numbered),
             len(frame.annotations),
             spent,
             frame.notes,
@@ -116,6 +115,13 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
         frames=results,
         key_frame=cleaned[_key_index(results)],
         seconds=time.monotonic() - started,
+    )
+
+
+def _lesion(number: int, finding: Finding, frame: CleanFrame) -> Lesion:
+    sizes = measure(finding.mask, frame.spacing)
+    return Lesion(
+        number, frame.frame_number, finding.mask, finding.probabilities, sizes, describe(sizes, frame)
     )
 
 
