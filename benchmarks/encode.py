@@ -34,9 +34,7 @@ def main() -> None:
 
     def encode(what: object, of: list[object]) -> None:
         headers = {str(one.SOPInstanceUID): one for one in of}
-        encode_study(
-            what, headers, templates=templates, settings=ResultSettings(), predecessor=None, made_at=MADE_AT
-        )
+        encode_study(what, headers, templates=templates, settings=ResultSettings(), made_at=MADE_AT)
 
     report("first object (loads the standard's tables)", lambda: encode(study(result.images[0]), sources[:1]))
     report(f"SEG and SR of {IMAGES} images with 2 lesions each", lambda: encode(result, sources))

@@ -50,7 +50,8 @@ class Node:
             reserve_bytes=settings.receive.disk_reserve_bytes,
         )
         self.destinations: Mapping[str, Destination] = {
-            destination.name: make_destination(destination) for destination in settings.destinations
+            destination.name: make_destination(destination, settings.results)
+            for destination in settings.destinations
         }
         self.pool = WorkerPool(settings, settings.jobs.workers, load)
         self.engine = JobEngine(

@@ -38,13 +38,22 @@ from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
 from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
-from cad_node.settings import NodeSettings, PipelineSettings
+from cad_node.settings import NodeSettings, ObjectKind, PipelineSettings
+from cad_node.variants import Variant, all_variants
 
 logger = logging.getLogger(__name__)
 
 RESULT_FILE = "result.json"
-PAGE_FILE = "index.html"
 SCORECARD_FILE = "scorecard.json"
+FILE_PREFIXES: Mapping[ObjectKind, str] = {
+    "seg": "seg",
+    "presentation_state": "pr",
+    "secondary_capture": "sc",
+    "pdf": "pdf",
+    "text_sr": "text",
+    "sr": "sr",
+}
+PAGE_FILE = "index.html"
 
 _T = TypeVar("_T")
 
@@ -72,6 +81,7 @@ class StudySummary:
     rows: tuple[Mapping[str, str], ...]
     objects: tuple[Mapping[str, str], ...]
     seconds: Mapping[str, float] = field(compare=False)
+    variants: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -102,10 +112,12 @@ class Processor:
         study = clock.time("read", lambda: read_study(task.files, breast_only=breast_only))
         with study_context(study.study_instance_uid):
             result = clock.time("analyse", lambda: analyse(study, self.steps))
-            objects = clock.time("encode", lambda: self._encode(result, task))
+            pictures = clock.time("preview", lambda: self._pictures(result))
+            objects = clock.time("encode", lambda: self._encode(result, task, pictures))
             clock.time("write", lambda: _write_objects(objects, task.output))
-            previews = clock.time("preview", lambda: self._previews(result, task.output))
-            summary = _write_summary(result, objects, previews, clock.seconds, task.output)
+            previews = _write_pictures(result, pictures, task.output)
+            made = tuple(variant.name for variant in all_variants(self.settings))
+            summary = _write_summary(result, objects, made, previews, clock.seconds, task.output)
             page = render_page(result, previews, self.templates, segs=_segs(objects), sr=_report(objects))
             (task.output / PAGE_FILE).write_text(page, encoding="utf-8")
             logger.info(
@@ -116,28 +128,29 @@ class Processor:
             )
         return summary
 
-    def _encode(self, result: StudyResult, task: StudyTask) -> tuple[EncodedObject, ...]:
+    def _encode(
+        self, result: StudyResult, task: StudyTask, pictures: Mapping[str, bytes]
+    ) -> tuple[EncodedObject, ...]:
         earlier = [read_with_pixels(path) for path in task.earlier]
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in earlier}
-        reports = [dataset for dataset in earlier if dataset.Modality == "SR"]
         return encode_study(
             result,
             read_headers(task.files),
             templates=self.templates,
             settings=self.settings.results,
-            predecessor=reports[-1] if reports else None,
+            variants=all_variants(self.settings),
+            predecessors=[dataset for dataset in earlier if dataset.Modality == "SR"],
+            previews=pictures,
             made_at=task.made_at,
             reuse=by_uid.get,
         )
 
-    def _previews(self, result: StudyResult, output: Path) -> dict[str, str]:
-        names: dict[str, str] = {}
-        for position, image in enumerate(result.images, start=1):
-            picture = render_preview(image, self.templates)
-            if picture is not None:
-                names[image.reference.sop_instance_uid] = name = f"preview-{position:03d}.png"
-                (output / name).write_bytes(picture)
-        return names
+    def _pictures(self, result: StudyResult) -> dict[str, bytes]:
+        """The preview of each image that was analysed, by SOP Instance UID."""
+        drawn = {
+            image.reference.sop_instance_uid: render_preview(image, self.templates) for image in result.images
+        }
+        return {uid: picture for uid, picture in drawn.items() if picture is not None}
 
 
 def load_processor(settings: NodeSettings) -> Processor:
@@ -206,12 +219,16 @@ def calibration(bundle: Bundle) -> Calibration:
 
 
 def file_names(objects: Sequence[EncodedObject]) -> list[str]:
-    """File name of each object: `seg-001.dcm` …, `sr.dcm`."""
+    """File name of each object: `seg-001.dcm` …, `sr.dcm`; a second form of a kind has it in its name."""
     names = []
-    counts: dict[str, int] = {}
+    first: dict[str, Variant] = {}
+    counts: dict[Variant, int] = {}
     for item in objects:
-        counts[item.kind] = counts.get(item.kind, 0) + 1
-        names.append("sr.dcm" if item.kind == "sr" else f"{item.kind}-{counts[item.kind]:03d}.dcm")
+        prefix = FILE_PREFIXES[item.kind]
+        if first.setdefault(item.kind, item.variant) != item.variant:
+            prefix = "-".join((prefix, *item.variant.name.split()[1:]))
+        counts[item.variant] = count = counts.get(item.variant, 0) + 1
+        names.append(f"{prefix}.dcm" if item.source_sop_instance_uid is None else f"{prefix}-{count:03d}.dcm")
     return names
 
 
@@ -226,10 +243,24 @@ def _write_objects(objects: Sequence[EncodedObject], output: Path) -> None:
         item.dataset.save_as(output / name, enforce_file_format=True)
 
 
+def _write_pictures(result: StudyResult, pictures: Mapping[str, bytes], output: Path) -> dict[str, str]:
+    """Write the previews; their file names by SOP Instance UID."""
+    names: dict[str, str] = {}
+    for position, image in enumerate(result.images, start=1):
+        uid = image.reference.sop_instance_uid
+        if uid in pictures:
+            names[uid] = name = f"preview-{position:03d}.png"
+            (output / name).write_bytes(pictures[uid])
+    return names
+
+
 def _segs(objects: Sequence[EncodedObject]) -> dict[str, str]:
-    """File name of the SEG of each image that has one."""
-    pairs = zip(objects, file_names(objects), strict=True)
-    return {str(item.source_sop_instance_uid): name for item, name in pairs if item.kind == "seg"}
+    """File name of the SEG of each image that has one, in the form that `[results]` asks for."""
+    names: dict[str, str] = {}
+    for item, name in zip(objects, file_names(objects), strict=True):
+        if item.kind == "seg":
+            names.setdefault(str(item.source_sop_instance_uid), name)
+    return names
 
 
 def _report(objects: Sequence[EncodedObject]) -> str:
@@ -240,6 +271,7 @@ def _report(objects: Sequence[EncodedObject]) -> str:
 def _write_summary(
     result: StudyResult,
     objects: Sequence[EncodedObject],
+    variants: tuple[str, ...],
     previews: Mapping[str, str],
     seconds: Mapping[str, float],
     output: Path,
@@ -251,12 +283,14 @@ def _write_summary(
             {
                 "file": name,
                 "kind": item.kind,
+                "variant": item.variant.name,
                 "sop_class_uid": str(item.dataset.SOPClassUID),
                 "sop_instance_uid": str(item.dataset.SOPInstanceUID),
             }
             for item, name in zip(objects, file_names(objects), strict=True)
         ),
         {stage: round(spent, 3) for stage, spent in seconds.items()},
+        variants,
     )
     content = {**asdict(summary), "provenance": asdict(result.provenance)}
     (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -34,6 +34,13 @@ AeTitle = Annotated[
     ),
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
+SeriesNumber = Annotated[int, Field(ge=1, le=2147483647)]
+
+ObjectKind = Literal["seg", "sr", "presentation_state", "secondary_capture", "pdf", "text_sr"]
+SrClass = Literal["comprehensive-3d", "comprehensive", "enhanced"]
+SegType = Literal["binary", "fractional", "labelmap"]
+SegScope = Literal["image", "series"]
+TransferSyntax = Literal["explicit-little-endian", "deflated", "rle", "jpeg-ls", "jpeg-2000"]
 
 
 class _Section(BaseModel):
@@ -149,28 +156,96 @@ class RuntimeSettings(_Section):
 
 
 class ResultSettings(_Section):
-    """What comes back."""
+    """What comes back. A destination may have another class, type or transfer syntax than these."""
 
-    sr_class: Literal["comprehensive-3d", "comprehensive", "enhanced"] = Field(
-        "comprehensive-3d",
-        description="SOP Class of the structured report; older PACS take only the latter two.",
-    )
-    seg_series_number: int = Field(
-        9001, ge=1, le=2147483647, description="Series Number of the segmentations."
-    )
     language: str = Field(
         "en",
         pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
         description="Language of reports, pictures and pages: en, de, fr, es, pt, or that of a folder which "
         "you put into your `dicom_templates`.",
     )
-    sr_series_number: int = Field(
-        9002, ge=1, le=2147483647, description="Series Number of the structured reports."
+    sr_class: SrClass = Field(
+        "comprehensive-3d",
+        description="SOP Class of the structured report; older PACS take only the latter two.",
     )
+    seg_type: SegType = Field(
+        "binary", description="Segmentation Type. OHIF shows `binary` alone; see docs/conformance.md."
+    )
+    seg_scope: SegScope = Field(
+        "image",
+        description="A segmentation for each image, or one for all single-frame images of a series that are "
+        "alike in size and calibration.",
+    )
+    transfer_syntax: TransferSyntax = Field(
+        "explicit-little-endian",
+        description="`rle`, `jpeg-ls` and `jpeg-2000` are lossless and compress what has 8-bit pixels: secondary "
+        "captures, fractional and labelmap segmentations. `deflated` compresses every object.",
+    )
+    seg_series_number: SeriesNumber = Field(9001, description="Series Number of the segmentations.")
+    sr_series_number: SeriesNumber = Field(9002, description="Series Number of the structured reports.")
+    presentation_state_series_number: SeriesNumber = Field(
+        9003, description="Series Number of the presentation states."
+    )
+    secondary_capture_series_number: SeriesNumber = Field(
+        9004, description="Series Number of the secondary captures."
+    )
+    pdf_series_number: SeriesNumber = Field(9005, description="Series Number of the PDF.")
+    text_sr_series_number: SeriesNumber = Field(9006, description="Series Number of the plain-text reports.")
+
+
+# PS3.16 CID 7010; a code value of its own making is allowed.
+TitleCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,16}$")]
+
+
+class AnswerSettings(_Section):
+    """What a radiologist's answer, a key object that names a result, means."""
+
+    accept_titles: tuple[TitleCode, ...] = Field(
+        ("113000", "113020"),
+        description="Document titles (CID 7010) that accept: 113000 Of Interest, 113020 For Report Attachment.",
+    )
+    reject_titles: tuple[TitleCode, ...] = Field(
+        ("113001", "113037", "113038"),
+        description="Document titles that reject: 113001 Rejected for Quality Reasons, 113037 Rejected for Patient "
+        "Safety Reasons, 113038 Incorrect Modality Worklist Entry.",
+    )
+    calling_ae_titles: tuple[AeTitle, ...] = Field(
+        (), description="AE titles whose answers count. Empty: all that may send."
+    )
+
+    @model_validator(mode="after")
+    def _one_meaning_a_title(self) -> AnswerSettings:
+        if both := sorted({*self.accept_titles} & {*self.reject_titles}):
+            raise ValueError(f"document title {both[0]} accepts and rejects")
+        return self
 
 
 class _Destination(_Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the destination, unique.")
+    hold: bool = Field(
+        False, description="Keep results until they are accepted; see `cad-node answers`. Rejected ones never go."
+    )
+    objects: tuple[ObjectKind, ...] = Field(
+        ("seg", "sr"),
+        min_length=1,
+        description="What is sent there: `seg`, `sr`, `presentation_state`, `secondary_capture`, `pdf`, `text_sr`.",
+    )
+    sr_class: SrClass | None = Field(
+        None, examples=["comprehensive"], description="Instead of `results.sr_class`."
+    )
+    seg_type: SegType | None = Field(
+        None, examples=["fractional"], description="Instead of `results.seg_type`."
+    )
+    transfer_syntax: TransferSyntax | None = Field(
+        None, examples=["rle"], description="Instead of `results.transfer_syntax`."
+    )
+
+    @field_validator("objects")
+    @classmethod
+    def _each_once(cls, value: tuple[ObjectKind, ...]) -> tuple[ObjectKind, ...]:
+        if len(value) != len(set(value)):
+            raise ValueError("the same object is named twice")
+        return value
 
 
 class CStoreDestinationSettings(_Destination):
@@ -217,6 +292,7 @@ class NodeSettings(BaseSettings):
     pipeline: PipelineSettings = PipelineSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     results: ResultSettings = ResultSettings()
+    answers: AnswerSettings = AnswerSettings()
     destinations: tuple[DestinationSettings, ...] = Field(
         (), description="Where results go. None: a folder `outbox` inside `data_dir`."
     )

@@ -5,22 +5,29 @@ To add one: its settings class with a `type`, a module here, a line in `DESTINAT
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from cad_node.deliver.cstore import CStoreDestination
 from cad_node.deliver.destination import Destination
 from cad_node.deliver.folder import FolderDestination
-from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings
+from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, ResultSettings
+from cad_node.variants import Variant, destination_variants
 
 __all__ = ["DESTINATIONS", "CStoreDestination", "Destination", "FolderDestination", "make_destination"]
 
-DESTINATIONS: dict[str, Callable[[Any], Destination]] = {
+DESTINATIONS: dict[str, Callable[[Any, Collection[Variant] | None], Destination]] = {
     "cstore": CStoreDestination,
     "folder": FolderDestination,
 }
 
 
-def make_destination(settings: CStoreDestinationSettings | FolderDestinationSettings) -> Destination:
-    """The destination that the settings describe; nothing is contacted yet."""
-    return DESTINATIONS[settings.type](settings)
+def make_destination(
+    settings: CStoreDestinationSettings | FolderDestinationSettings, results: ResultSettings | None = None
+) -> Destination:
+    """The destination that the settings describe; nothing is contacted yet.
+
+    `results` is the section that its choice of objects falls back to.
+    """
+    wanted = destination_variants(settings, results or ResultSettings())
+    return DESTINATIONS[settings.type](settings, wanted)

@@ -24,6 +24,7 @@ from pynetdicom.association import Association
 from cad_node.deliver.objects import ResultObject, result_objects
 from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
+from cad_node.variants import Variant
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +92,18 @@ _FOR_EVER = {(1, 2), (2, 2)}
 
 
 class CStoreDestination:
-    """Sends each object once, in one association, SEG before the SR that names it."""
+    """Sends each object that is wanted there once, in one association, SEG before the SR that names it."""
 
-    def __init__(self, settings: CStoreDestinationSettings) -> None:
+    def __init__(
+        self, settings: CStoreDestinationSettings, wanted: Collection[Variant] | None = None
+    ) -> None:
         self._settings = settings
+        self._wanted = wanted
 
     def send(self, results: Path, already_sent: Collection[str], on_sent: Callable[[str], None]) -> None:
         """Send what the PACS does not hold; a refused object does not keep back the others."""
-        objects = [item for item in result_objects(results) if item.sop_instance_uid not in already_sent]
+        wanted = result_objects(results, self._wanted)
+        objects = [item for item in wanted if item.sop_instance_uid not in already_sent]
         if not objects:
             return
         problems: list[DeliveryError] = []

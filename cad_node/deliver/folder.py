@@ -13,9 +13,10 @@ from cad_node.deliver.objects import result_objects
 from cad_node.domain import is_valid_uid
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import FolderDestinationSettings
+from cad_node.variants import Variant
 
-# What is a result; whatever else a folder holds is its owner's own bookkeeping.
-_PATTERNS = ("*.dcm", "*.png", "index.html", "result.json")
+# What is a result beside the objects; whatever else a folder holds is its owner's own bookkeeping.
+_PATTERNS = ("*.png", "index.html", "result.json")
 
 
 class FolderDestination:
@@ -25,13 +26,16 @@ class FolderDestination:
     lacking rights, is mended by somebody else, and then the next attempt works.
     """
 
-    def __init__(self, settings: FolderDestinationSettings) -> None:
+    def __init__(
+        self, settings: FolderDestinationSettings, wanted: Collection[Variant] | None = None
+    ) -> None:
         self._settings = settings
+        self._wanted = wanted
 
     def send(self, results: Path, already_sent: Collection[str], on_sent: Callable[[str], None]) -> None:
         """Put a copy of the results in place of the study's earlier ones."""
         uid = _study_of(results)
-        objects = result_objects(results)
+        objects = result_objects(results, self._wanted)
         root = self._settings.path
         target = root / uid
         # Known names, so that what a crash left is found and removed by the next attempt.
@@ -42,10 +46,10 @@ class FolderDestination:
                 if left.exists():
                     shutil.rmtree(left)
             new.mkdir()
-            for pattern in _PATTERNS:
-                for path in results.glob(pattern):
-                    shutil.copyfile(path, new / path.name)
-                    _sync(new / path.name)
+            beside = (path for pattern in _PATTERNS for path in results.glob(pattern))
+            for path in (*(item.path for item in objects), *beside):
+                shutil.copyfile(path, new / path.name)
+                _sync(new / path.name)
             _sync(new)
             if target.exists():
                 target.rename(old)

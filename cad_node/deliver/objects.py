@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from cad_node.errors import DestinationRefusedError
+from cad_node.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,44 @@ class ResultObject:
     transfer_syntax_uid: str
 
 
-def result_objects(results: Path) -> list[ResultObject]:
-    """The objects in the order to send them: what is referred to comes first, SEG before SR.
+def result_objects(results: Path, wanted: Collection[Variant] | None = None) -> list[ResultObject]:
+    """The objects in the order to send them: what is referred to comes first, the SR last.
+
+    Parameters
+    ----------
+    results
+        A result folder. Its `result.json` says of which variant each object is; one
+        that does not speak of variants holds only what every destination wants.
+    wanted
+        The variants to send; None: all.
 
     Raises
     ------
     DestinationRefusedError
-        A file is not a Part 10 file: no attempt can succeed.
+        A file is not a Part 10 file, or the results were made when the settings
+        asked for other variants: no attempt can succeed.
     """
     paths = sorted(results.glob("*.dcm"), key=lambda path: (path.name.startswith("sr"), path.name))
-    return [_describe(path) for path in paths]
+    variants = _variants(results)
+    if wanted is None or variants is None:
+        return [_describe(path) for path in paths]
+    made, by_file = variants
+    names = {variant.name for variant in wanted}
+    if missing := sorted(names - made):
+        raise DestinationRefusedError(
+            f"The results of a study were made without '{missing[0]}', which the settings now ask for.",
+            "Remove its result folder, then have it made anew: cad-node jobs retry.",
+        )
+    return [_describe(path) for path in paths if by_file.get(path.name) in names]
+
+
+def _variants(results: Path) -> tuple[set[str], dict[str, str]] | None:
+    """All variants that were made, and the one of each file, by name."""
+    try:
+        content = json.loads((results / "result.json").read_text(encoding="utf-8"))
+        return set(content["variants"]), {item["file"]: item["variant"] for item in content["objects"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _describe(path: Path) -> ResultObject:

@@ -1,4 +1,4 @@
-"""From findings to DICOM: SEG and SR, and the picture, page and rows beside them.
+"""From findings to DICOM: the result objects, and the picture, page and rows beside them.
 
 Sees domain objects and source headers, never pixels of the source or a tensor.
 Decides how a finding is written down, never what was found.
@@ -6,29 +6,28 @@ Decides how a finding is written down, never what was found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
+from cad_node.encode.encoders import ENCODERS, Work
 from cad_node.encode.page import render_page
 from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
 from cad_node.encode.read_back import LesionReading, read_back
 from cad_node.encode.report import REPORT_COLUMNS, report_rows
-from cad_node.encode.seg import encode_seg
 from cad_node.encode.source import read_source
-from cad_node.encode.sr import encode_sr, sr_uid
 from cad_node.encode.template import Templates
 from cad_node.encode.template_reader import languages, load_templates
-from cad_node.encode.uids import derive_uid, seg_uid
+from cad_node.encode.uids import derive_uid
 from cad_node.encode.validate import validate
 from cad_node.errors import EncodeError
-from cad_node.settings import ResultSettings
+from cad_node.settings import ObjectKind, ResultSettings
+from cad_node.variants import Variant, default_variants
 
 __all__ = [
     "REPORT_COLUMNS",
@@ -49,11 +48,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class EncodedObject:
-    """A result object; a SEG names the image that it belongs to."""
+    """A result object; one made of a single image names it."""
 
-    kind: Literal["seg", "sr"]
+    variant: Variant
     source_sop_instance_uid: str | None
     dataset: Dataset
+
+    @property
+    def kind(self) -> ObjectKind:
+        """What it is."""
+        return self.variant.kind
 
 
 def encode_study(
@@ -62,28 +66,35 @@ def encode_study(
     *,
     templates: Templates,
     settings: ResultSettings,
-    predecessor: Dataset | None,
     made_at: datetime,
+    variants: Sequence[Variant] | None = None,
+    predecessors: Sequence[Dataset] = (),
+    previews: Mapping[str, bytes] | None = None,
     reuse: Callable[[str], Dataset | None] | None = None,
 ) -> tuple[EncodedObject, ...]:
-    """Write down a study: a SEG for each image with lesions, then one SR.
+    """Write down a study: each variant's objects, in the order of the variants.
 
-    The same result, headers, wording, settings, predecessor and time give the
-    same bytes; the UIDs do not depend on predecessor and time.
+    The same result, headers, wording, settings, predecessors and time give the
+    same bytes; the UIDs do not depend on predecessors and time.
 
     Parameters
     ----------
     headers
         Source headers by SOP Instance UID, as read. They may be broken or
         missing; results then have empty attributes where the standard wants them.
-    predecessor
-        The newest SR made for this study before. Named as the predecessor
-        unless it is the very report that would be made now.
-    made_at
-        Content time of the new objects.
+    variants
+        Which objects; by default a SEG for each image with lesions, and the SR.
+    predecessors
+        The SRs made for this study before, oldest first. The newest of the same
+        class is named as the predecessor unless it is the very report that
+        would be made now.
+    previews
+        Pictures (PNG) by SOP Instance UID, where they were drawn before.
     reuse
         Gives the object that was stored under a UID before; it is returned as
         it is instead of being made anew.
+    made_at
+        Content time of the new objects.
 
     Raises
     ------
@@ -96,6 +107,7 @@ def encode_study(
         )
     context = Context(result.provenance, templates, settings, made_at)
     stored = reuse if reuse is not None else _nothing_stored
+    objects = []
     with _own_fault(result.study_instance_uid):
         sources = {
             image.reference.sop_instance_uid: read_source(
@@ -103,24 +115,14 @@ def encode_study(
             )
             for image in result.images
         }
-        objects = []
-        for image in result.images:
-            if not image.lesions:
-                continue
-            uid = image.reference.sop_instance_uid
-            dataset = stored(seg_uid(uid, context.provenance, context.wording))
-            if dataset is None:
-                dataset = encode_seg(image, sources[uid], context)
-                validate(dataset)
-            objects.append(EncodedObject("seg", uid, dataset))
-        report_uid = sr_uid(result, context)
-        report = stored(report_uid)
-        if report is None:
-            if predecessor is not None and predecessor.get("SOPInstanceUID") == report_uid:
-                predecessor = None
-            report = encode_sr(result, sources, context, predecessor)
-            validate(report)
-        objects.append(EncodedObject("sr", None, report))
+        work = Work(result, sources, predecessors, previews or {})
+        for variant in default_variants(settings) if variants is None else variants:
+            for draft in ENCODERS[variant.kind](work, context.of(variant)):
+                dataset = stored(draft.sop_instance_uid)
+                if dataset is None:
+                    dataset = draft.make()
+                    validate(dataset)
+                objects.append(EncodedObject(variant, draft.source_sop_instance_uid, dataset))
     return tuple(objects)
 
 

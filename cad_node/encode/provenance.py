@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TypedDict
 
@@ -22,6 +23,7 @@ from cad_node.encode.source import Source, stamp_study
 from cad_node.encode.template import Templates
 from cad_node.encode.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cad_node.settings import ResultSettings
+from cad_node.variants import KINDS, Variant
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,29 @@ class Context:
     templates: Templates
     settings: ResultSettings
     made_at: datetime
+    variant: Variant = Variant("sr")
+
+    def of(self, variant: Variant) -> Context:
+        """The same for objects of one variant; its choices take the place of the settings'."""
+        return replace(
+            self, variant=variant, settings=self.settings.model_copy(update=dict(variant.choices))
+        )
 
     @property
     def wording(self) -> str:
-        """What of templates and settings changes an object's bytes, for its derived UIDs."""
-        return f"{self.templates.digest} {self.settings.model_dump_json()}"
+        """What of templates and settings changes an object's bytes, for its derived UIDs.
+
+        The settings of other kinds of objects do not: `seg_…` changes no report.
+        """
+        kind = self.variant.kind
+        others = tuple(f"{other}_" for other in KINDS if other != kind)
+        values = {
+            name: value
+            for name, value in self.settings.model_dump(mode="json").items()
+            if not name.startswith(others) and name != "transfer_syntax"
+        }
+        digest = f"{self.templates.digest}{self.templates.digests.get(kind, '')}"
+        return f"{digest} {self.variant.name} {json.dumps(values, sort_keys=True)}"
 
     @property
     def algorithm_name(self) -> str:

@@ -244,3 +244,5 @@ class Templates:
     preview: PreviewTemplate
     page: jinja2.Template = field(compare=False, repr=False)
     digest: str
+    # What only objects of one kind depend on, by kind.
+    digests: Mapping[str, str] = field(default_factory=dict)

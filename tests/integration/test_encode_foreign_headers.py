@@ -56,7 +56,6 @@ def test_results_are_valid_whatever_the_header_says(name: str, templates: Templa
         {"1.2.3.4.5": found},
         templates=templates,
         settings=ResultSettings(),
-        predecessor=None,
         made_at=MADE_AT,
     )
     assert len(read_back([one.dataset for one in objects]).lesions) == 1

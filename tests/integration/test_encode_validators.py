@@ -114,7 +114,6 @@ def encoded(case: Case, folder: Path, **settings: Any) -> list[Path]:
         {str(one.SOPInstanceUID): one for one in sources},
         templates=load_templates(templates_dir()),
         settings=ResultSettings(**settings),
-        predecessor=None,
         made_at=MADE_AT,
     )
     return [write(one.dataset, folder) for one in objects]
@@ -163,14 +162,13 @@ def test_a_report_with_a_predecessor_is_valid(tmp_path: Path) -> None:
             headers,
             templates=templates,
             settings=settings,
-            predecessor=None,
             made_at=MADE_AT,
         )[-1].dataset
         for images in (result.images[:2], result.images)
     )
     assert first.SOPInstanceUID != second.SOPInstanceUID
     new = encode_study(
-        result, headers, templates=templates, settings=settings, predecessor=first, made_at=MADE_AT
+        result, headers, templates=templates, settings=settings, predecessors=[first], made_at=MADE_AT
     )[-1].dataset
     assert new.SOPInstanceUID == second.SOPInstanceUID
     files = [write(one, tmp_path) for one in (first, new)]

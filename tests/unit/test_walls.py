@@ -21,9 +21,9 @@ LIBRARIES = {
     "rich": {"cli"},
 }
 
-# Room -> the rooms it may lean on. `domain`, `errors`, `settings`, `logs`, `codes`
-# and `resources` are open to all of them.
-OPEN = {"domain", "errors", "settings", "logs", "codes", "resources", "__init__"}
+# Room -> the rooms it may lean on. `domain`, `errors`, `settings`, `variants`, `logs`,
+# `codes` and `resources` are open to all of them.
+OPEN = {"domain", "errors", "settings", "variants", "logs", "codes", "resources", "__init__"}
 ROOMS = {
     "receive": set(),
     "store": set(),

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from cad_node.domain import StudyResult
 from cad_node.encode import EncodedObject, Templates, encode_study
 from cad_node.settings import ResultSettings
+from cad_node.variants import Variant
 from tests.results import MADE_AT
 
 
@@ -20,6 +21,7 @@ def encode(
     *,
     settings: ResultSettings | None = None,
     predecessor: Dataset | None = None,
+    variants: Sequence[Variant] | None = None,
     made_at: datetime = MADE_AT,
     reuse: Callable[[str], Dataset | None] | None = None,
 ) -> tuple[EncodedObject, ...]:
@@ -28,7 +30,8 @@ def encode(
         {str(source.SOPInstanceUID): source for source in sources},
         templates=templates,
         settings=settings or ResultSettings(),
-        predecessor=predecessor,
+        predecessors=[] if predecessor is None else [predecessor],
+        variants=variants,
         made_at=made_at,
         reuse=reuse,
     )
