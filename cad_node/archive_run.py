@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from cad_node.deliver import Destination
 from cad_node.domain import Status
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 REPORT_FILE = "report.csv"
 _PATH_COLUMNS = ("seg", "sr", "preview")
 _INPUT_FILE = "input.sha256"
+
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -77,22 +81,7 @@ class ArchiveRun:
 
     def run(self, studies: Mapping[str, Sequence[Path]], workers: int) -> Generator[StudyOutcome, None, None]:
         """Yield the outcome of each study as it ends; stop early by closing the iterator."""
-        todo = iter(studies.items())
-        pending: set[Future[StudyOutcome]] = set()
-        with ThreadPoolExecutor(workers, thread_name_prefix="study") as threads:
-            try:
-                while True:
-                    # One more than can run: a worker never waits, an interrupt never waits long.
-                    while len(pending) <= workers and (item := next(todo, None)) is not None:
-                        pending.add(threads.submit(self._one, *item))
-                    if not pending:
-                        return
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield future.result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        return few_at_a_time(lambda study: self._one(*study), studies.items(), workers)
 
     def _one(self, study_instance_uid: str, files: Sequence[Path]) -> StudyOutcome:
         folder = self._output / study_instance_uid
@@ -145,6 +134,28 @@ class ArchiveRun:
 def _is_done(folder: Path, key: str) -> bool:
     record = folder / _INPUT_FILE
     return (folder / RESULT_FILE).is_file() and record.is_file() and record.read_text() == key
+
+
+def few_at_a_time(
+    work: Callable[[_Item], _Outcome], items: Iterable[_Item], workers: int
+) -> Generator[_Outcome, None, None]:
+    """Yield what `work` makes of each item as it ends; stop early by closing the iterator."""
+    todo = iter(items)
+    pending: set[Future[_Outcome]] = set()
+    with ThreadPoolExecutor(workers, thread_name_prefix="study") as threads:
+        try:
+            while True:
+                # One more than can run: a worker never waits, an interrupt never waits long.
+                while len(pending) <= workers and (item := next(todo, None)) is not None:
+                    pending.add(threads.submit(work, item))
+                if not pending:
+                    return
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def write_report(output: Path, outcomes: Sequence[StudyOutcome], unreadable: int) -> Path:

@@ -20,11 +20,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from cad_node.errors import CadNodeError, StudyError
 from cad_node.logs import set_up_logging
-from cad_node.process import StudySummary, StudyTask, load_processor
+from cad_node.process import StudySummary, StudyTask
 from cad_node.settings import NodeSettings
 
 logger = logging.getLogger(__name__)
@@ -36,14 +36,23 @@ class WorkerDiedError(StudyError):
     """The worker crashed or overran its time; the study may be tried again."""
 
 
-class _Processes(Protocol):
-    def process(self, task: StudyTask) -> StudySummary: ...
+_Task = TypeVar("_Task")
+_Answer = TypeVar("_Answer")
+_Task_contra = TypeVar("_Task_contra", contravariant=True)
+_Answer_co = TypeVar("_Answer_co", covariant=True)
 
 
-Load = Callable[[NodeSettings], _Processes]
+class Processes(Protocol[_Task_contra, _Answer_co]):
+    """What a worker holds: loaded once, asked task by task."""
+
+    def process(self, task: _Task_contra, /) -> _Answer_co:
+        """Do one task; it and the answer travel between processes."""
 
 
-class WorkerPool:
+Load = Callable[[NodeSettings], Processes[StudyTask, StudySummary]]
+
+
+class WorkerPool(Generic[_Task, _Answer]):
     """A fixed number of worker processes; `process` may be called from many threads.
 
     Parameters
@@ -53,22 +62,24 @@ class WorkerPool:
     count
         Number of workers. Each holds a model (about 0.6 GB of memory).
     load
-        Makes the processor inside the worker; another one in tests.
+        Makes the processor inside the worker; it is sent there, and never through a command line.
     """
 
-    def __init__(self, settings: NodeSettings, count: int, load: Load = load_processor) -> None:
+    def __init__(
+        self, settings: NodeSettings, count: int, load: Callable[[NodeSettings], Processes[_Task, _Answer]]
+    ) -> None:
         # Spawned, not forked: threads of torch and onnxruntime do not survive a fork.
         self._context = multiprocessing.get_context("spawn")
         self._settings = settings
         self._load = load
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[_Worker[_Task, _Answer]] = queue.SimpleQueue()
         self._workers = [self._new_worker() for _ in range(count)]
         self._lock = threading.Lock()
         self._closed = False
         for worker in self._workers:
             self._idle.put(worker)
 
-    def __enter__(self) -> WorkerPool:
+    def __enter__(self) -> WorkerPool[_Task, _Answer]:
         return self
 
     def __exit__(
@@ -81,13 +92,13 @@ class WorkerPool:
         for worker in self._workers:
             worker.wait_ready()
 
-    def process(self, task: StudyTask) -> StudySummary:
-        """Process a study in an idle worker, waiting for one.
+    def process(self, task: _Task) -> _Answer:
+        """Process a task in an idle worker, waiting for one.
 
         Raises
         ------
         CadNodeError
-            As `Processor.process` does.
+            As the processor does.
         WorkerDiedError
             The worker ended or ran longer than `runtime.study_deadline_s`.
         """
@@ -111,7 +122,7 @@ class WorkerPool:
             for worker in self._workers:
                 worker.kill()
 
-    def _replacement(self, dead: _Worker) -> _Worker:
+    def _replacement(self, dead: _Worker[_Task, _Answer]) -> _Worker[_Task, _Answer]:
         dead.kill()
         with self._lock:
             if self._closed:
@@ -120,13 +131,16 @@ class WorkerPool:
             self._workers.append(worker := self._new_worker())
             return worker
 
-    def _new_worker(self) -> _Worker:
+    def _new_worker(self) -> _Worker[_Task, _Answer]:
         return _Worker(self._context, self._settings, self._load)
 
 
-class _Worker:
+class _Worker(Generic[_Task, _Answer]):
     def __init__(
-        self, context: multiprocessing.context.SpawnContext, settings: NodeSettings, load: Load
+        self,
+        context: multiprocessing.context.SpawnContext,
+        settings: NodeSettings,
+        load: Callable[[NodeSettings], Processes[_Task, _Answer]],
     ) -> None:
         self._pipe, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(
@@ -141,16 +155,16 @@ class _Worker:
             self._receive(_START_DEADLINE_S)
             self._ready = True
 
-    def run(self, task: StudyTask, deadline_s: float) -> StudySummary:
+    def run(self, task: _Task, deadline_s: float) -> _Answer:
         self.wait_ready()
         try:
             self._pipe.send(task)
         except OSError as error:
             raise self._death() from error
         answer = self._receive(deadline_s)
-        if not isinstance(answer, StudySummary):
+        if answer is None:
             raise WorkerDiedError("A worker gave no answer.", "See the log.")
-        return answer
+        return cast("_Answer", answer)
 
     def _receive(self, deadline_s: float) -> object:
         try:
@@ -182,7 +196,9 @@ class _Worker:
         self._pipe.close()
 
 
-def _serve(pipe: Connection, settings: NodeSettings, load: Load) -> None:
+def _serve(
+    pipe: Connection, settings: NodeSettings, load: Callable[[NodeSettings], Processes[Any, Any]]
+) -> None:
     """Run in the worker: load once, then one study after the other until the pipe closes."""
     # Ctrl-C reaches the whole process group; only the parent decides what then happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,31 +10,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
 from cad_node.cli.options import Config
+from cad_node.cli.progress import progress_bar
 from cad_node.errors import SettingsError
 from cad_node.logs import set_up_logging
 from cad_node.settings import NodeSettings, load_settings
-
-
-class _Rate(ProgressColumn):
-    """Studies a minute so far."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("–" if not speed else f"{speed * 60:.1f} studies/min", style="cyan")
 
 
 def process(
@@ -74,7 +58,7 @@ def _run(
     from cad_node.archive_run import ArchiveRun, write_report
     from cad_node.deliver import make_destination
     from cad_node.networks.bundle import load_bundle
-    from cad_node.process import find_model, provenance
+    from cad_node.process import find_model, load_processor, provenance
     from cad_node.read import scan_files
     from cad_node.resources import templates_dir
     from cad_node.workers import WorkerPool
@@ -99,16 +83,8 @@ def _run(
     outcomes = []
     interrupted = False
     with (
-        WorkerPool(settings, min(workers, max(len(scan.studies), 1))) as pool,
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            console=console,
-        ) as progress,
+        WorkerPool(settings, min(workers, max(len(scan.studies), 1)), load_processor) as pool,
+        progress_bar(console, "studies") as progress,
     ):
         pool.wait_ready()
         bar = progress.add_task("Studies", total=len(scan.studies))

@@ -1,0 +1,40 @@
+"""The bar of commands that work through many things."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """Things a minute so far."""
+
+    def __init__(self, things: str) -> None:
+        super().__init__()
+        self._things = things
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("–" if not speed else f"{speed * 60:.1f} {self._things}/min", style="cyan")
+
+
+def progress_bar(console: Console, things: str) -> Progress:
+    """A bar with count, rate and time left; `things` is the plural of what is counted."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(things),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+    )
