@@ -14,11 +14,13 @@ import hashlib
 import json
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from cad_node.errors import ModelChecksumError, ModelError, ModelNotFoundError
 from cad_node.networks.lesion_network import LesionNetwork
@@ -39,7 +41,8 @@ class Bundle:
     `sha256` covers weights and configs together; `threshold` and `normal_veto`
     are probabilities, `temperature` divides class logits, `size_px` is the side
     of the network's square input, `flips` says whether the mirrored image is
-    looked at too. Where the likeliest class has less than `abstain_below`, the
+    looked at too; `veto_image_share` is the weight of the whole image's verdict
+    in the veto. Where the likeliest class has less than `abstain_below`, the
     node says "uncertain"; 0, and a model from before there was such a key, never.
     """
 
@@ -55,6 +58,7 @@ class Bundle:
     normal_veto: float
     flips: bool
     abstain_below: float = 0.0
+    veto_image_share: float = 0.0
 
     def load_network(self) -> LesionNetwork:
         """The network with its weights, float32, ready to infer.
@@ -64,16 +68,32 @@ class Bundle:
         ModelError
             The weights do not fit the architecture.
         """
-        try:
-            network = NETWORKS[self.architecture](self.network)
-            state = torch.load(self.folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
-            network.load_state_dict({key: _full_precision(value) for key, value in state.items()})
-        except (ValueError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
-            raise ModelError(
-                f"Model '{self.name}' in {self.folder} has weights that do not fit its architecture.",
-                "Restore the folder, or export the model again.",
-            ) from error
-        return network.eval()
+        return load_weights(NETWORKS[self.architecture], self.network, self.folder)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def load_weights(
+    build: Callable[[Mapping[str, object]], _Network], config: Mapping[str, object], folder: Path
+) -> _Network:
+    """The network that `config` describes with the weights of a model folder, float32, ready to infer.
+
+    Raises
+    ------
+    ModelError
+        The weights do not fit the architecture.
+    """
+    try:
+        network = build(config)
+        state = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
+        network.load_state_dict({key: _full_precision(value) for key, value in state.items()})
+    except (ValueError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"Model '{folder.name}' in {folder} has weights that do not fit its architecture.",
+            "Restore the folder, or export the model again.",
+        ) from error
+    return network.eval()
 
 
 def _full_precision(value: torch.Tensor) -> torch.Tensor:
@@ -92,7 +112,7 @@ def load_bundle(folder: Path) -> Bundle:
     ModelError
         The metadata does not say how the model is run.
     """
-    digest = _verify(folder)
+    digest = verify_folder(folder)
     try:
         metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
         run = metadata["cad_node"]
@@ -109,6 +129,7 @@ def load_bundle(folder: Path) -> Bundle:
             normal_veto=float(run["normal_veto"]),
             flips=bool(run["flips"]),
             abstain_below=float(run.get("abstain_below", 0.0)),
+            veto_image_share=float(run.get("veto_image_share", 0.0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
@@ -131,6 +152,8 @@ def _refuse_nonsense(bundle: Bundle) -> None:
         problem = f"has the mask threshold {bundle.threshold}, which is not between 0 and 1"
     elif not 0 <= bundle.abstain_below < 1:
         problem = f"abstains below {bundle.abstain_below}, which is not a probability below 1"
+    elif not 0 <= bundle.veto_image_share <= 1:
+        problem = f"has the veto share {bundle.veto_image_share}, which is not between 0 and 1"
     if problem:
         raise ModelError(
             f"Model '{bundle.name}' in {bundle.folder} {problem}.",
@@ -138,8 +161,16 @@ def _refuse_nonsense(bundle: Bundle) -> None:
         )
 
 
-def _verify(folder: Path) -> str:
-    """Hash of the whole model after every file was found to be the described one."""
+def verify_folder(folder: Path) -> str:
+    """Hash of the whole model after every file was found to be the described one.
+
+    Raises
+    ------
+    ModelNotFoundError
+        The folder or one of its files is missing.
+    ModelChecksumError
+        A file is not the one that ``SHA256SUMS`` describes.
+    """
     sums = folder / SUMS_FILE
     for path in (sums, *(folder / name for name in VERIFIED_FILES)):
         if not path.is_file():

@@ -81,6 +81,11 @@ class LesionModel:
         """A finding that is normal tissue with at least this probability is no lesion."""
         return self.bundle.normal_veto
 
+    @property
+    def veto_image_share(self) -> float:
+        """Weight of the whole image's verdict in that probability."""
+        return self.bundle.veto_image_share
+
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Run the network over a grey image `(rows, columns)`, the tissue region only.
 

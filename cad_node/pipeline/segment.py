@@ -47,6 +47,11 @@ class Model(Protocol):
         """A finding that is normal tissue with at least this probability is dropped."""
         ...
 
+    @property
+    def veto_image_share(self) -> float:
+        """Weight, in that probability, of what the whole image looks like without any finding."""
+        ...
+
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Run the network once over a grey `(rows, columns)` image."""
         ...
@@ -70,7 +75,7 @@ def find_lesions(
     frame
         Only its tissue region is looked at.
     model
-        Run once; its class head then once a finding.
+        Run once; its class head then once a finding, and once or twice for the image.
     smallest_lesion_mm2
         Smaller findings are dropped where the frame is calibrated; findings
         below 0.08 % of the region are dropped always.
@@ -85,11 +90,14 @@ def find_lesions(
     prediction = model.predict(tissue)
     least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * frame.region.area)
     kept: list[tuple[NDArray[np.bool_], Probabilities]] = []
-    for component in _components(prediction.probability >= model.threshold, least_px):
-        probabilities = prediction.classify(component)
-        if probabilities.normal < model.normal_veto:
-            kept.append((component, probabilities))
+    components = find_components(prediction.probability >= model.threshold, least_px)
     together = np.zeros(tissue.shape, dtype=np.bool_)
+    share = model.veto_image_share
+    whole = prediction.classify(together).normal if share and components else 0.0
+    for component in components:
+        probabilities = prediction.classify(component)
+        if (1 - share) * probabilities.normal + share * whole < model.normal_veto:
+            kept.append((component, probabilities))
     for component, _ in kept:
         together |= component
     findings = tuple(Finding(_to_source(mask, frame), probabilities) for mask, probabilities in kept)
@@ -100,7 +108,7 @@ def _least_pixels(spacing: PixelSpacing | None, smallest_mm2: float) -> float:
     return 0.0 if spacing is None else smallest_mm2 / (spacing.row_mm * spacing.column_mm)
 
 
-def _components(mask: NDArray[np.bool_], least_px: float) -> list[NDArray[np.bool_]]:
+def find_components(mask: NDArray[np.bool_], least_px: float) -> list[NDArray[np.bool_]]:
     """Connected parts of at least `least_px` pixels, holes filled, largest first."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     sizes = [(int(stats[label, cv2.CC_STAT_AREA]), label) for label in range(1, count)]

@@ -1,45 +1,46 @@
-"""Chooses threshold, veto, mirror views and temperature on validation data, never on test data."""
+"""Chooses how a network is run, on validation data and never on test data.
+
+In this order: the mirrored view, the mask threshold, the temperature, the veto
+of findings on normal tissue, and the height from which a class is named.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.networks import Bundle, LesionModel, LesionNetwork, Prediction
-from cad_node.pipeline.segment import find_lesions
-from cad_node.train.data import Sample, clean_path, read_grey, read_union
-from cad_node.train.evaluate import as_frame
+from cad_node.networks import Bundle, LesionModel, LesionNetwork
+from cad_node.train.data import Sample
+from cad_node.train.evidence import Evidence, gather, mean_dice, softmax
 from cad_node.train.export import Decisions
 from cad_node.train.loop import TrainSettings
-from cad_node.train.metrics import dice
 
-_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
-_VETOES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95)
+# Share of the named classes that must be right, where abstention can bring it there.
+ABSTENTION_AIM = 0.95
+# A node that is silent about most images is of no use: it names at least this share.
+LEAST_NAMED = 0.5
+
+_THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55)
+_VETOES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.95)
+_IMAGE_SHARES = (0.0, 0.3, 0.5)
 _TEMPERATURES = np.round(np.geomspace(0.4, 4.0, 47), 3)
+_HEIGHTS = np.round(np.arange(0.34, 0.991, 0.01), 2)
 
-
-@dataclass(frozen=True)
-class _Fixed:
-    """A prediction made before, under another threshold: what `find_lesions` needs of a model."""
-
-    prediction: Prediction
-    threshold: float
-    normal_veto: float
-
-    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
-        return self.prediction
-
-
-@dataclass(frozen=True)
-class _Seen:
-    pixels: NDArray[np.uint8]
-    drawn: NDArray[np.bool_]
-    target: int
-    prediction: Prediction
+# The mirrored view doubles the time an image takes; it must be worth it.
+_FLIPS_GAIN = 0.002
+# The image's own verdict in the veto costs an answer of the class head; the same.
+_SHARE_GAIN = 0.005
+_PLATEAU = 0.002
+# Normals are few in validation data, in service they are most images.
+_NORMALS_WEIGHT = 0.25
+# A decision must hold for findings that look a little more, or less, normal: Gaussian
+# steps of the log-odds, as two images of one scan differ.
+_STEPS = np.linspace(-1.0, 1.0, 9)
+_STEP_WEIGHTS = np.exp(-0.5 * (_STEPS / 0.5) ** 2) / np.exp(-0.5 * (_STEPS / 0.5) ** 2).sum()
 
 
 def decide(
@@ -48,49 +49,43 @@ def decide(
     folder: Path,
     validation: Sequence[Sample],
     clean: Path | None = None,
+    aim: float = ABSTENTION_AIM,
 ) -> Decisions:
     """Settings that serve the validation images best, with and without annotations.
 
-    Mask threshold and veto maximise the mean Dice in which an image of normal
-    tissue counts 1 without a finding and 0 with one; the temperature minimises
-    the negative log-likelihood of the class.
+    Parameters
+    ----------
+    network, settings
+        The trained network and what it was trained with.
+    folder, validation, clean
+        The validation images, and their copies without annotations where there are any.
+    aim
+        Share of right classes among those that are named.
     """
-    best = Decisions()
-    best_score = -1.0
-    for flips in (False, True):
-        seen = _look(network, settings, folder, validation, clean, flips)
-        for threshold in _THRESHOLDS:
-            chosen = Decisions(threshold=threshold, normal_veto=1.1, flips=flips)
-            score = _mean_dice(seen, chosen)
-            if score > best_score:
-                best, best_score, best_seen = chosen, score, seen
-    # The veto reads calibrated probabilities, so the temperature comes first, from
-    # the masks that the threshold alone gives.
-    best = replace(best, temperature=_fit_temperature(best_seen, best))
-    vetoes = [replace(best, normal_veto=veto) for veto in _VETOES]
-    best = max(vetoes, key=lambda decisions: _mean_dice(best_seen, decisions))
-    return replace(best, temperature=_fit_temperature(best_seen, best))
-
-
-def _look(
-    network: LesionNetwork,
-    settings: TrainSettings,
-    folder: Path,
-    samples: Sequence[Sample],
-    clean: Path | None,
-    flips: bool,
-) -> list[_Seen]:
+    flips = _flips_pay(network, settings, folder, validation)
     model = LesionModel(_unfinished(settings, flips), network)
-    seen = []
-    for sample in samples:
-        paths = [folder / sample.image]
-        if clean is not None and clean_path(clean, sample).is_file():
-            paths.append(clean_path(clean, sample))
-        for path in paths:
-            pixels = read_grey(path)
-            drawn = read_union(folder, sample, (pixels.shape[0], pixels.shape[1]))
-            seen.append(_Seen(pixels, drawn, sample.target, model.predict(pixels)))
-    return seen
+    seen = gather(model, folder, validation, _THRESHOLDS, clean)
+    threshold = max(_THRESHOLDS, key=lambda value: _lesion_dice(seen, value))
+    chosen = Decisions(threshold=threshold, normal_veto=1.1, flips=flips)
+    # The veto reads calibrated probabilities, so the temperature comes before it, from the masks
+    # that the threshold alone gives, and again from those that are left.
+    chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
+    chosen = choose_veto(seen, chosen)
+    chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
+    logits, target = _answers(seen, chosen)
+    return replace(chosen, abstain_below=choose_height(softmax(logits / chosen.temperature), target, aim))
+
+
+def _flips_pay(
+    network: LesionNetwork, settings: TrainSettings, folder: Path, validation: Sequence[Sample]
+) -> bool:
+    """Whether the mirrored view is worth its time, on every third image."""
+    some = sorted(validation, key=lambda sample: sample.image)[::3]
+    plain, mirrored = (
+        mean_dice(LesionModel(_unfinished(settings, flips), network), folder, some, _THRESHOLDS)
+        for flips in (False, True)
+    )
+    return mirrored - plain >= _FLIPS_GAIN
 
 
 def _unfinished(settings: TrainSettings, flips: bool) -> Bundle:
@@ -110,25 +105,84 @@ def _unfinished(settings: TrainSettings, flips: bool) -> Bundle:
     )
 
 
-def _masks(seen: _Seen, decisions: Decisions) -> NDArray[np.bool_]:
-    prediction = replace(seen.prediction, temperature=decisions.temperature)
-    if decisions.normal_veto > 1:  # nothing would be vetoed: spare the class head
-        prediction = replace(prediction, class_logits=lambda _mask: np.zeros(3))
-    fixed = _Fixed(prediction, decisions.threshold, decisions.normal_veto)
-    findings, _ = find_lesions(as_frame(seen.pixels), fixed, 0.0)
-    union = np.zeros(seen.pixels.shape, dtype=np.bool_)
-    for finding in findings:
-        union |= finding.mask
-    return union
+def _lesion_dice(seen: Sequence[Evidence], threshold: float) -> float:
+    """Mean Dice of images with a lesion, without any veto; each data set counts alike."""
+    by_dataset: dict[str, list[float]] = {}
+    for one in seen:
+        if one.drawn:
+            scores = by_dataset.setdefault(one.dataset, [])
+            scores.append(one.dice(threshold, len(one.found[threshold].components)))
+    return float(np.mean([np.mean(scores) for scores in by_dataset.values()])) if by_dataset else 0.0
 
 
-def _mean_dice(seen: Sequence[_Seen], decisions: Decisions) -> float:
-    return float(np.mean([dice(_masks(one, decisions), one.drawn) for one in seen]))
+def choose_veto(seen: Sequence[Evidence], decisions: Decisions) -> Decisions:
+    """The veto, and the image's share in it, that serve images with and without a lesion best.
+
+    Judged only on data sets that have normal images: elsewhere the network has
+    learned that there are none. Half of an image's score is its Dice (1 or 0 for
+    normal tissue without or with a finding), half whether its class is right; the
+    normals weigh a quarter. Each veto is tried with findings that look a little
+    more and a little less normal than they did, so that one image more or less
+    changes little.
+    """
+    with_normals = {one.dataset for one in seen if not one.drawn}
+    judged = [one for one in seen if one.dataset in with_normals]
+    if not judged:
+        return replace(decisions, normal_veto=Decisions.normal_veto)
+    best, best_score = decisions, -1.0
+    for share in _IMAGE_SHARES:
+        trials = [replace(decisions, normal_veto=veto, veto_image_share=share) for veto in _VETOES]
+        scores = [_veto_score(judged, trial) for trial in trials]
+        if max(scores) > best_score + _SHARE_GAIN:
+            best, best_score = trials[_middle(scores)], max(scores)
+    return best
 
 
-def _fit_temperature(seen: Sequence[_Seen], decisions: Decisions) -> float:
-    logits = np.stack([one.prediction.class_logits(_masks(one, decisions)) for one in seen])
-    target = np.array([one.target for one in seen])
+def _middle(scores: Sequence[float]) -> int:
+    """Index of the middle of the plateau that the best score lies on."""
+    first = last = int(np.argmax(scores))
+    while last + 1 < len(scores) and scores[last + 1] > scores[first] - _PLATEAU:
+        last += 1
+    return (first + last) // 2
+
+
+def _veto_score(judged: Sequence[Evidence], trial: Decisions) -> float:
+    lesions: list[float] = []
+    normals: list[float] = []
+    for one in judged:
+        score = 0.0
+        for step, weight in zip(_STEPS, _STEP_WEIGHTS, strict=True):
+            kept = _kept(one, trial, float(step))
+            right = int(one.found[trial.threshold].together[kept].argmax()) == one.target
+            score += float(weight) * (one.dice(trial.threshold, kept) + right) / 2
+        (lesions if one.drawn else normals).append(score)
+    if not lesions or not normals:
+        return float(np.mean(lesions or normals))
+    return float((1 - _NORMALS_WEIGHT) * np.mean(lesions) + _NORMALS_WEIGHT * np.mean(normals))
+
+
+def _kept(one: Evidence, decisions: Decisions, step: float = 0.0) -> int:
+    """How many components are no normal tissue; `step` makes all look more normal by so much log-odds."""
+    found = one.found[decisions.threshold]
+    share = decisions.veto_image_share
+    whole = softmax(found.together[0] / decisions.temperature)[0]
+    count = 0
+    for component in found.components:
+        own = softmax(component.logits / decisions.temperature)[0]
+        normal = float(np.clip((1 - share) * own + share * whole, 1e-6, 1 - 1e-6))
+        moved = 1 / (1 + (1 - normal) / normal * np.exp(-step))
+        count += moved < decisions.normal_veto
+    return count
+
+
+def _answers(seen: Sequence[Evidence], decisions: Decisions) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Class logits for the findings that are kept, and the true classes."""
+    logits = [one.found[decisions.threshold].together[_kept(one, decisions)] for one in seen]
+    return np.stack(logits), np.array([one.target for one in seen])
+
+
+def fit_temperature(logits: NDArray[np.float64], target: NDArray[np.int64]) -> float:
+    """Temperature of the least negative log-likelihood (Guo et al., ICML 2017)."""
     return float(min(_TEMPERATURES, key=lambda t: _negative_log_likelihood(logits / t, target)))
 
 
@@ -136,3 +190,25 @@ def _negative_log_likelihood(logits: NDArray[np.float64], target: NDArray[np.int
     top = logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
     return float((log_sum - logits[np.arange(target.size), target]).mean())
+
+
+def choose_height(probabilities: NDArray[np.float64], target: NDArray[np.int64], aim: float) -> float:
+    """Probability of the likeliest class from which it is named.
+
+    The lowest from which on the named classes are right with `aim`, there and at
+    every height above that still names half of the images; 0 where no abstention
+    is needed. Where the aim is out of reach: the height at which the named
+    classes are right most often.
+    """
+    likeliest = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == target
+    if right.mean() >= aim:
+        return 0.0
+    usable = [float(height) for height in _HEIGHTS if (likeliest >= height).mean() >= LEAST_NAMED]
+    accuracy = [float(right[likeliest >= height].mean()) for height in usable]
+    reached = len(usable)
+    while reached and accuracy[reached - 1] >= aim:
+        reached -= 1
+    if reached < len(usable):
+        return usable[reached]
+    return usable[int(np.argmax(accuracy))] if usable else 0.0

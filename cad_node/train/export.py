@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cad_node.networks.bundle import (
     INFERENCE_FILE,
@@ -43,6 +44,8 @@ class Decisions:
     threshold: float = 0.5
     normal_veto: float = 0.5
     flips: bool = False
+    abstain_below: float = 0.0
+    veto_image_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,29 @@ def export_bundle(
     folder: Path,
     version: str,
 ) -> str:
-    """Write or replace the model folder and return its sha256.
+    """Write or replace the model folder and return its sha256; its name is the model's name."""
+    sha256 = write_folder(
+        folder,
+        network,
+        metadata=_metadata(folder.name, version, settings, decisions),
+        inference=_inference(settings),
+        train=_train(folder.name, settings, origin),
+    )
+    write_card(load_bundle(folder))
+    return sha256
 
-    The folder's name is the model's name. It is built beside its place and moved
-    there at the end: a node never reads half a model.
+
+def write_folder(
+    folder: Path,
+    network: nn.Module,
+    metadata: Mapping[str, Any],
+    inference: Mapping[str, Any],
+    train: Mapping[str, Any],
+) -> str:
+    """Write or replace a model folder without its card, and return its sha256.
+
+    It is built beside its place and moved there at the end: a node never reads
+    half a model.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -72,16 +94,15 @@ def export_bundle(
     for inner in ("configs", "models", "docs"):
         (partial / inner).mkdir()
     torch.save(_shipped_precision(network), partial / WEIGHTS_FILE)
-    _write_json(partial / METADATA_FILE, _metadata(folder.name, version, settings, decisions))
-    _write_json(partial / INFERENCE_FILE, _inference(settings))
-    _write_json(partial / TRAIN_FILE, _train(folder.name, settings, origin))
+    write_json(partial / METADATA_FILE, metadata)
+    write_json(partial / INFERENCE_FILE, inference)
+    write_json(partial / TRAIN_FILE, train)
     sha256 = write_sums(partial)
     licence = files("cad_node.train").joinpath("LICENSE-model.txt").read_text(encoding="utf-8")
     (partial / "LICENSE").write_text(licence, encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
-    write_card(load_bundle(folder))
     return sha256
 
 
@@ -91,11 +112,11 @@ def attach_scorecard(folder: Path, scorecard: Mapping[str, Any]) -> None:
     Neither changes how the model runs, so its sha256 stays.
     """
     bundle = load_bundle(folder)
-    _write_json(folder / SCORECARD_FILE, scorecard)
+    write_json(folder / SCORECARD_FILE, scorecard)
     write_card(bundle)
 
 
-def _shipped_precision(network: LesionNetwork) -> dict[str, torch.Tensor]:
+def _shipped_precision(network: nn.Module) -> dict[str, torch.Tensor]:
     """Filters in half precision, everything one-dimensional in full.
 
     Batch variances reach beyond half precision's range; they are few.
@@ -106,13 +127,13 @@ def _shipped_precision(network: LesionNetwork) -> dict[str, torch.Tensor]:
     }
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a config or a scorecard as people read it."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decisions) -> dict[str, Any]:
-    grey = {"type": "image", "format": "magnitude", "modality": "US", "num_channels": 1}
-    square = {"spatial_shape": [settings.size_px, settings.size_px], "dtype": "float32"}
+def common_metadata(version: str) -> dict[str, Any]:
+    """What a model folder of this project says whatever the model is for."""
     return {
         "schema": _SCHEMA,
         "version": version,
@@ -121,16 +142,24 @@ def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decis
         "pytorch_version": installed_version("torch").partition("+")[0],
         "numpy_version": installed_version("numpy"),
         "required_packages_version": {"opencv-python-headless": installed_version("opencv-python-headless")},
-        "task": "Lesion segmentation and classification in B-mode breast ultrasound",
-        "description": (
-            "MONAI FlexibleUNet on an EfficientNet-Lite0 encoder: a lesion probability for each pixel; "
-            "normal, benign and malignant for the image and for each lesion mask."
-        ),
         "authorship": "The CAD Node developers",
         "copyright": "Copyright The CAD Node developers; Apache-2.0",
         "data_source": "BUSI (doi 10.1016/j.dib.2019.104863) and BUS-BRA (doi 10.1002/mp.16812)",
         "data_type": "png",
         "intended_use": "Research, and decision support under a radiologist's eyes. Not a certified medical device.",
+    }
+
+
+def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decisions) -> dict[str, Any]:
+    grey = {"type": "image", "format": "magnitude", "modality": "US", "num_channels": 1}
+    square = {"spatial_shape": [settings.size_px, settings.size_px], "dtype": "float32"}
+    return {
+        **common_metadata(version),
+        "task": "Lesion segmentation and classification in B-mode breast ultrasound",
+        "description": (
+            "MONAI FlexibleUNet on an EfficientNet-Lite0 encoder: a lesion probability for each pixel; "
+            "normal, benign and malignant for the image and for each lesion mask."
+        ),
         "image_classes": "one grey channel of the tissue region, letterboxed, (grey level - 127) / 128",
         "label_classes": "one channel: 1 is lesion",
         "pred_classes": f"lesion logit; class logits of {', '.join(CLASS_NAMES)}",

@@ -76,6 +76,7 @@ def test_model_without_a_word_about_abstention_never_abstains(bundle_folder):
         {"threshold": 1.5},
         {"threshold": "high"},
         {"abstain_below": 1.0},
+        {"veto_image_share": -0.1},
         {"abstain_below": float("nan")},
     ],
     ids=str,

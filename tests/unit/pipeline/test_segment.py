@@ -16,6 +16,7 @@ class _Threshold:
 
     threshold: float = 0.5
     normal_veto: float = 0.8
+    veto_image_share: float = 0.0
 
     def predict(self, pixels: NDArray[np.uint8]) -> "_Said":
         return _Said(pixels.astype(np.float32) / 255)
@@ -48,6 +49,14 @@ def test_a_finding_comes_back_where_it_is_in_the_source_image() -> None:
     expected[40:60, 100:130] = True
     np.testing.assert_array_equal(findings[0].mask, expected)
     assert overall.malignant == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.0, 1), (0.7, 1), (0.8, 0)])
+def test_an_image_that_looks_normal_without_the_finding_weighs_in_the_veto(share: float, found: int) -> None:
+    """The finding is normal with 0.1, the image with 1: their mean reaches the veto of 0.8 at a share of 7/9."""
+    model = _Threshold(veto_image_share=share)
+
+    assert len(find_lesions(_frame(np.s_[40:60, 100:130]), model, 0)[0]) == found
 
 
 def test_what_lies_outside_the_tissue_region_is_not_found() -> None:

@@ -1,35 +1,121 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from cad_node.networks.lesion_network import build
-from cad_node.networks.runtime import Prediction
 from cad_node.train.data import read_manifest
-from cad_node.train.decide import _fit_temperature, _Seen, decide
+from cad_node.train.decide import LEAST_NAMED, choose_height, choose_veto, decide, fit_temperature
+from cad_node.train.evidence import Component, Evidence, Found
 from cad_node.train.export import Decisions
 from cad_node.train.loop import TrainSettings
 from tests.unit.train.published import write_data
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
+PLAIN = Decisions(threshold=0.5, normal_veto=1.1)
+NORMAL, BENIGN = 0, 1
 
 
-def _seen(logits, target):
-    empty = np.zeros((8, 8), np.float32)
-    prediction = Prediction(empty, 1.0, lambda _mask: np.array(logits, dtype=np.float64))
-    return _Seen(np.zeros((8, 8), np.uint8), empty > 1, target, prediction)
+def _logits(normal):
+    """Logits of a finding that is normal with this probability, else benign."""
+    return np.log([normal, 1 - normal - 1e-6, 1e-6])
+
+
+def _evidence(target, finding, image, *, dataset="BUSI"):
+    """One finding of 100 pixels, in the place of the drawn lesion where there is one."""
+    drawn = 0 if target == NORMAL else 100
+    component = Component(_logits(finding), 100, drawn)
+    found = Found((component,), (_logits(image), _logits(finding)))
+    return Evidence(dataset, "g", target, drawn, {0.5: found})
 
 
 def test_overconfident_network_is_cooled():
     """Right in three of four cases at logit 6: the likelihood asks for about 75 %."""
-    seen = [_seen([0.0, 6.0, -20.0], target) for target in (1, 1, 1, 0)]
-    temperature = _fit_temperature(seen, Decisions())
+    logits = np.array([[0.0, 6.0, -20.0]] * 4)
+    temperature = fit_temperature(logits, np.array([1, 1, 1, 0]))
     assert 1 / (1 + np.exp(-6 / min(temperature, 4.0))) < 0.85
     assert temperature > 2
 
 
 def test_timid_network_is_warmed():
-    seen = [_seen([0.0, 1.0, -1.0], 1) for _ in range(5)]
-    assert _fit_temperature(seen, Decisions()) < 1
+    assert fit_temperature(np.array([[0.0, 1.0, -1.0]] * 5), np.array([1] * 5)) < 1
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_temperature_stays_within_bounds(target):
+    assert 0.4 <= fit_temperature(np.array([[0.0, 0.0, 9.0]]), np.array([target])) <= 4.0
+
+
+def test_veto_lies_between_what_lesions_and_false_findings_look_like():
+    seen = [_evidence(BENIGN, 0.02, 0.02) for _ in range(20)] + [
+        _evidence(NORMAL, 0.7, 0.9) for _ in range(3)
+    ]
+    chosen = choose_veto(seen, PLAIN)
+    assert 0.1 < chosen.normal_veto < 0.6
+    assert chosen.veto_image_share == 0
+
+
+def test_veto_leaves_room_on_both_sides():
+    """A plateau from 0.05 to 0.9: its edges would fail with the next image, its middle does not."""
+    seen = [_evidence(BENIGN, 0.05, 0.05)] * 20 + [_evidence(NORMAL, 0.9, 0.9)] * 3
+    assert 0.25 <= choose_veto(seen, PLAIN).normal_veto <= 0.7
+
+
+def test_few_normals_outweigh_their_number():
+    """One false finding on each of 2 normals against 1 of 20 lesions that looks like them."""
+    seen = [
+        *([_evidence(BENIGN, 0.02, 0.02)] * 19),
+        _evidence(BENIGN, 0.5, 0.9),
+        *([_evidence(NORMAL, 0.5, 0.9)] * 2),
+    ]
+    assert choose_veto(seen, PLAIN).normal_veto < 0.5
+
+
+def test_the_image_is_asked_where_findings_alone_do_not_tell():
+    lesions = [_evidence(BENIGN, 0.3, 0.05) for _ in range(20)]
+    normals = [_evidence(NORMAL, 0.3, 0.95) for _ in range(5)]
+    assert choose_veto(lesions + normals, PLAIN).veto_image_share > 0
+
+
+def test_data_set_without_normals_has_no_say_in_the_veto():
+    seen = [_evidence(BENIGN, 0.02, 0.02)] * 9 + [_evidence(NORMAL, 0.6, 0.9)] * 3
+    others = [_evidence(BENIGN, 0.55, 0.9, dataset="BUS-BRA")] * 500
+    assert choose_veto(seen + others, PLAIN) == choose_veto(seen, PLAIN)
+
+
+def test_without_normals_the_veto_is_the_usual_one():
+    seen = [_evidence(BENIGN, 0.02, 0.02)] * 3
+    assert choose_veto(seen, PLAIN) == replace(PLAIN, normal_veto=Decisions.normal_veto)
+
+
+def _named(*pairs):
+    """Probabilities whose likeliest class has a height and is right or wrong."""
+    heights = np.array([height for height, _ in pairs])
+    probabilities = np.stack([1 - heights, heights, np.zeros_like(heights)], axis=1)
+    return probabilities, np.array([1 if right else 2 for _, right in pairs])
+
+
+def test_class_is_named_from_the_height_at_which_it_is_right_often_enough():
+    pairs = [(0.6, False)] * 4 + [(0.7, True)] * 2 + [(0.9, True)] * 10
+    assert choose_height(*_named(*pairs), aim=0.95) == pytest.approx(0.61)
+
+
+def test_no_abstention_where_the_aim_is_reached_without():
+    assert choose_height(*_named(*[(0.6, True)] * 20), aim=0.95) == 0
+
+
+def test_lucky_dip_below_a_bad_stretch_is_not_taken():
+    pairs = [(0.5, False)] * 3 + [(0.6, True)] * 30 + [(0.7, False)] * 2 + [(0.9, True)] * 40
+    # From 0.51 on 70 of 72 are right, from 0.61 on 40 of 42: less than 0.97.
+    assert choose_height(*_named(*pairs), aim=0.97) == pytest.approx(0.71, abs=0.011)
+
+
+def test_aim_out_of_reach_still_names_half_of_the_images():
+    rng = np.random.default_rng(0)
+    probabilities, target = _named(*[(height, rng.random() < 0.7) for height in rng.uniform(0.5, 1, 300)])
+    height = choose_height(probabilities, target, aim=0.99)
+    assert (probabilities.max(axis=1) >= height).mean() >= LEAST_NAMED
 
 
 def test_decisions_come_from_the_offered_values(tmp_path):
@@ -41,9 +127,5 @@ def test_decisions_come_from_the_offered_values(tmp_path):
     decisions = decide(network, settings, folder, samples)
     assert 0.3 <= decisions.threshold <= 0.6
     assert decisions.normal_veto <= 0.95
+    assert 0 <= decisions.abstain_below < 1
     assert decisions == decide(network, settings, folder, samples)
-
-
-@pytest.mark.parametrize("target", [0, 1, 2])
-def test_temperature_stays_within_bounds(target):
-    assert 0.4 <= _fit_temperature([_seen([0.0, 0.0, 9.0], target)], Decisions()) <= 4.0

@@ -26,6 +26,7 @@ class DarkIsLesion:
 
     threshold: float = 0.5
     normal_veto: float = 0.9
+    veto_image_share: float = 0.0
 
     def predict(self, pixels):
         dark = cv2.blur(pixels, (5, 5)) < 80
