@@ -29,6 +29,7 @@ from cad_node.encode import (
     render_preview,
     report_rows,
 )
+from cad_node.encode.report import lesion_rows
 from cad_node.logs import study_context
 from cad_node.networks import load_model
 from cad_node.networks.bundle import Bundle
@@ -228,7 +229,7 @@ def file_names(objects: Sequence[EncodedObject]) -> list[str]:
         if first.setdefault(item.kind, item.variant) != item.variant:
             prefix = "-".join((prefix, *item.variant.name.split()[1:]))
         counts[item.variant] = count = counts.get(item.variant, 0) + 1
-        names.append(f"{prefix}.dcm" if item.source_sop_instance_uid is None else f"{prefix}-{count:03d}.dcm")
+        names.append(f"{prefix}-{count:03d}.dcm" if item.sources else f"{prefix}.dcm")
     return names
 
 
@@ -259,7 +260,8 @@ def _segs(objects: Sequence[EncodedObject]) -> dict[str, str]:
     names: dict[str, str] = {}
     for item, name in zip(objects, file_names(objects), strict=True):
         if item.kind == "seg":
-            names.setdefault(str(item.source_sop_instance_uid), name)
+            for uid in item.sources:
+                names.setdefault(uid, name)
     return names
 
 
@@ -292,7 +294,13 @@ def _write_summary(
         {stage: round(spent, 3) for stage, spent in seconds.items()},
         variants,
     )
-    content = {**asdict(summary), "provenance": asdict(result.provenance)}
+    content = {
+        **asdict(summary),
+        "lesions": lesion_rows(result),
+        # Of which images each object speaks: what an answer that names it is about.
+        "images": {str(item.dataset.SOPInstanceUID): list(item.sources) for item in objects},
+        "provenance": asdict(result.provenance),
+    }
     (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return summary
 

@@ -23,6 +23,7 @@ from cad_node.encode.report import REPORT_COLUMNS, report_rows
 from cad_node.encode.source import read_source
 from cad_node.encode.template import Templates
 from cad_node.encode.template_reader import languages, load_templates
+from cad_node.encode.transfer_syntax import put_transfer_syntax
 from cad_node.encode.uids import derive_uid
 from cad_node.encode.validate import validate
 from cad_node.errors import EncodeError
@@ -48,10 +49,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class EncodedObject:
-    """A result object; one made of a single image names it."""
+    """A result object, with the images that it alone speaks of; none where it speaks of the study."""
 
     variant: Variant
-    source_sop_instance_uid: str | None
+    sources: tuple[str, ...]
     dataset: Dataset
 
     @property
@@ -122,7 +123,8 @@ def encode_study(
                 if dataset is None:
                     dataset = draft.make()
                     validate(dataset)
-                objects.append(EncodedObject(variant, draft.source_sop_instance_uid, dataset))
+                    put_transfer_syntax(dataset, variant.transfer_syntax)
+                objects.append(EncodedObject(variant, draft.sources, dataset))
     return tuple(objects)
 
 

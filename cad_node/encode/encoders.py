@@ -8,7 +8,7 @@ not made at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +17,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 
 from cad_node.domain import ImageResult, StudyResult
 from cad_node.encode.provenance import Context
-from cad_node.encode.seg import encode_seg
+from cad_node.encode.seg import encode_seg, seg_groups, source_key
 from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
 from cad_node.encode.uids import seg_uid
@@ -52,18 +52,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Draft:
-    """An object to be: its UID, the image that it belongs to, and how to make it."""
+    """An object to be: its UID, the images that it belongs to (none: the study), and how to make it."""
 
     sop_instance_uid: str
-    source_sop_instance_uid: str | None
+    sources: tuple[str, ...]
     make: Callable[[], Dataset]
 
 
 def _segs(work: Work, context: Context) -> Iterator[Draft]:
-    for _, image, source in work.with_lesions():
-        uid = image.reference.sop_instance_uid
-        made_uid = seg_uid(uid, context.provenance, context.wording)
-        yield Draft(made_uid, uid, partial(encode_seg, image, source, context))
+    images = [(image, source) for _, image, source in work.with_lesions()]
+    for group in seg_groups(images, context):
+        uid = seg_uid(source_key(group), context.provenance, context.wording)
+        yield Draft(uid, _uids(group), partial(encode_seg, group, context))
+
+
+def _uids(images: Iterable[tuple[ImageResult, Source]]) -> tuple[str, ...]:
+    return tuple(image.reference.sop_instance_uid for image, _ in images)
 
 
 def _reports(work: Work, context: Context) -> Iterator[Draft]:
@@ -72,7 +76,7 @@ def _reports(work: Work, context: Context) -> Iterator[Draft]:
     own = SR_CLASSES[context.settings.sr_class]
     same = [one for one in work.predecessors if one.get("SOPClassUID", own) == own]
     predecessor = same[-1] if same and same[-1].get("SOPInstanceUID") != uid else None
-    yield Draft(uid, None, partial(encode_sr, work.result, work.sources, context, predecessor))
+    yield Draft(uid, (), partial(encode_sr, work.result, work.sources, context, predecessor))
 
 
 ENCODERS: dict[ObjectKind, Callable[[Work, Context], Iterator[Draft]]] = {

@@ -26,6 +26,9 @@ from cad_node.settings import ResultSettings
 from cad_node.variants import KINDS, Variant
 
 
+_REPORT = Variant("sr")
+
+
 @dataclass(frozen=True)
 class Context:
     """What all objects of one study have in common."""
@@ -34,13 +37,11 @@ class Context:
     templates: Templates
     settings: ResultSettings
     made_at: datetime
-    variant: Variant = Variant("sr")
+    variant: Variant = _REPORT
 
     def of(self, variant: Variant) -> Context:
         """The same for objects of one variant; its choices take the place of the settings'."""
-        return replace(
-            self, variant=variant, settings=self.settings.model_copy(update=dict(variant.choices))
-        )
+        return replace(self, variant=variant, settings=self.settings.model_copy(update=dict(variant.choices)))
 
     @property
     def wording(self) -> str:
@@ -72,7 +73,7 @@ class Context:
 
 def coded(concept: Concept) -> CodedConcept:
     """The concept as highdicom wants it."""
-    return CodedConcept(concept.value, concept.scheme, concept.meaning)
+    return CodedConcept(concept.value, concept.scheme, concept.meaning, concept.version or None)
 
 
 def seg_algorithm(context: Context) -> AlgorithmIdentificationSequence:
@@ -92,6 +93,7 @@ def sr_algorithm(context: Context) -> AlgorithmIdentification:
         name=context.algorithm_name,
         version=context.algorithm_version,
         parameters=[f"{name}={value}" for name, value in _parameters(context).items()],
+        family=coded(context.templates.seg.algorithm.family),
         manufacturer=context.templates.wording.product.manufacturer,
     )
 
@@ -142,7 +144,7 @@ def stamp(dataset: Dataset, source: Source, context: Context) -> None:
         )
     ]
     dataset.ContributingEquipmentSequence = _contributors(source, now)
-    dataset.file_meta = _file_meta(dataset)
+    dataset.file_meta = file_meta(dataset)
 
 
 def _local(made_at: datetime, offset: object) -> datetime:
@@ -171,12 +173,13 @@ def _contributors(source: Source, now: datetime) -> list[ContributingEquipment]:
     return [item, library]
 
 
-def _file_meta(dataset: Dataset) -> FileMetaDataset:
+def file_meta(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> FileMetaDataset:
+    """The File Meta Information of an object of ours."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = UID(transfer_syntax)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     buffer = DicomBytesIO()

@@ -1,35 +1,31 @@
-"""SEG of one image: BINARY, one segment a lesion, through all frames of a cine.
+"""SEG of an image, or of several of a series: a segment a lesion, through all frames of a cine.
 
-highdicom builds single-frame segmentations of images without a frame of
-reference, but refuses several frames of them. A cine is therefore built as if
-it were one frame, and its frames, their references and the second dimension
-are put in afterwards. Frames without a lesion are left out: in a SEG, a frame
-that is not there holds nothing of the segment.
+BINARY shows in every viewer that shows segmentations at all. FRACTIONAL says of
+each pixel that it is wholly lesion or not at all: the outline has no blurred
+edge to speak of. LABELMAP has one frame an image, whose pixels are segment
+numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from highdicom import PixelMeasuresSequence, PlaneOrientationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from cad_node.domain import ImageResult, Lesion, PixelSpacing
 from cad_node.encode import uids
 from cad_node.encode.provenance import Context, coded, equipment, seg_algorithm, stamp
+from cad_node.encode.seg_frames import WHOLE, Segment, is_multi_frame, put_frames
 from cad_node.encode.source import Source
 from cad_node.errors import EncodeError
 
-# The retired class that old scanners still send.
-_MULTI_FRAME_CLASSES = {UltrasoundMultiFrameImageStorage, "1.2.840.10008.5.1.4.1.1.3"}
-_TEMPORAL_POSITION_INDEX = Tag("TemporalPositionIndex")
+__all__ = ["encode_seg", "is_multi_frame", "key_lesion", "lesion_tracks", "seg_groups", "tracking_id"]
+
 # Ultrasound has neither slices nor a place in the patient, but OHIF 3.13 shows nothing
 # at all without these two macros.
 _NOMINAL_THICKNESS_MM = 1.0
@@ -38,46 +34,79 @@ _NOMINAL_THICKNESS_MM = 1.0
 _NOMINAL_SPACING = PixelSpacing(row_mm=1.0, column_mm=1.0)
 _NOMINAL_ORIENTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
+Imaged = tuple[ImageResult, Source]
 
-def encode_seg(image: ImageResult, source: Source, context: Context) -> Dataset:
-    """The masks of all lesions of an image that has at least one.
+
+def encode_seg(images: Sequence[Imaged], context: Context) -> Dataset:
+    """The masks of all lesions of images that have at least one each.
+
+    Several images must be of one series, of one size and calibration, and single-frame.
 
     Raises
     ------
     EncodeError
         A mask is empty or not of the image's size.
     """
-    tracks = lesion_tracks(image)
-    _check_masks(image, tracks)
-    reference = image.reference
-    template = context.templates.seg
-    made_by, wording = context.provenance, context.wording
-    key_masks = np.stack([np.any([one.mask for one in track], axis=0) for track in tracks.values()], axis=-1)
+    segments = _segments(images)
+    _check_masks(segments)
+    first, source = images[0]
+    template, seg_type = context.templates.seg, context.settings.seg_type
+    key = source_key(images)
+    shape = (1, first.reference.rows, first.reference.columns)
+    empty = np.zeros(shape if seg_type == "labelmap" else (*shape, len(segments)), np.uint8)
+    special: dict[str, Any] = {}
+    if seg_type == "fractional":
+        special = {"fractional_type": "OCCUPANCY", "max_fractional_value": WHOLE}
     built = Segmentation(
         source_images=[source.stand_in],
-        pixel_array=key_masks[np.newaxis].astype(np.uint8),  # (1, rows, columns, segments)
-        segmentation_type="BINARY",
-        segment_descriptions=_segments(tracks, source, context),
-        series_instance_uid=uids.seg_series_uid(reference.sop_instance_uid, made_by, wording),
+        pixel_array=empty,  # (1, rows, columns, segments), or (1, rows, columns) for labels
+        segmentation_type=seg_type.upper(),
+        segment_descriptions=[_description(segment, context) for segment in segments],
+        series_instance_uid=uids.seg_series_uid(key, context.provenance, context.wording),
         series_number=context.settings.seg_series_number,
-        sop_instance_uid=uids.seg_uid(reference.sop_instance_uid, made_by, wording),
+        sop_instance_uid=uids.seg_uid(key, context.provenance, context.wording),
         instance_number=1,
         content_label=template.content.label,
         content_description=template.content.description,
         series_description=template.series.description,
         omit_empty_frames=False,
         specific_character_set=None,
+        **special,
         **equipment(context),
     )
     dataset = Dataset(built)  # from here on highdicom's class knows less than the elements say
-    if is_multi_frame(image):
-        _put_frames(dataset, tracks)
-    _put_shared_groups(dataset, image.key_frame.spacing if image.key_frame else None)
-    _put_dimensions(dataset, reference.sop_instance_uid)
-    _put_source_class(dataset, reference.sop_instance_uid, reference.sop_class_uid)
+    put_frames(dataset, segments, seg_type)
+    _put_shared_groups(dataset, _spacing(first))
     dataset.PatientOrientation = None
     stamp(dataset, source, context)
     return dataset
+
+
+def seg_groups(images: Iterable[Imaged], context: Context) -> list[list[Imaged]]:
+    """The images with lesions, those together that share a SEG."""
+    groups: dict[object, list[Imaged]] = {}
+    for image, source in images:
+        named = image.reference
+        alone = context.settings.seg_scope == "image" or is_multi_frame(image)
+        key: object = named.sop_instance_uid
+        if not alone:
+            key = (named.series_instance_uid, named.rows, named.columns, _spacing(image))
+        groups.setdefault(key, []).append((image, source))
+    return list(groups.values())
+
+
+def source_key(images: Sequence[Imaged]) -> str:
+    """What the images of a SEG are called in its derived UIDs."""
+    return " ".join(sorted(image.reference.sop_instance_uid for image, _ in images))
+
+
+def _spacing(image: ImageResult) -> PixelSpacing | None:
+    return image.key_frame.spacing if image.key_frame else None
+
+
+def _segments(images: Sequence[Imaged]) -> list[Segment]:
+    tracks = [(image, source, track) for image, source in images for track in lesion_tracks(image).values()]
+    return [Segment(number, *named) for number, named in enumerate(tracks, start=1)]
 
 
 def lesion_tracks(image: ImageResult) -> dict[int, list[Lesion]]:
@@ -103,95 +132,42 @@ def key_lesion(track: Sequence[Lesion]) -> Lesion:
     )
 
 
-def is_multi_frame(image: ImageResult) -> bool:
-    """Whether references to the image need a frame number."""
-    return image.reference.number_of_frames > 1 or image.reference.sop_class_uid in _MULTI_FRAME_CLASSES
-
-
 def tracking_id(source: Source, lesion_number: int, context: Context) -> str:
     """Name of a lesion that a reader can follow from the SEG to the SR."""
     return context.templates.seg.segment.tracking_id.format(image=source.name, number=lesion_number)
 
 
-def _check_masks(image: ImageResult, tracks: Mapping[int, Sequence[Lesion]]) -> None:
-    shape = image.reference.rows, image.reference.columns
-    for track in tracks.values():
-        for lesion in track:
-            if lesion.mask.shape != shape or not lesion.mask.any():
+def _check_masks(segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        reference = segment.image.reference
+        for lesion in segment.track:
+            if lesion.mask.shape != (reference.rows, reference.columns) or not lesion.mask.any():
                 raise EncodeError(
                     f"Lesion {lesion.number} in frame {lesion.frame_number} of image "
-                    f"{image.reference.sop_instance_uid} has an empty mask or one of another size.",
+                    f"{reference.sop_instance_uid} has an empty mask or one of another size.",
                     "Report this with the log; nothing was sent.",
-                    study_instance_uid=image.reference.study_instance_uid,
+                    study_instance_uid=reference.study_instance_uid,
                 )
 
 
-def _segments(
-    tracks: Mapping[int, Sequence[Lesion]], source: Source, context: Context
-) -> list[SegmentDescription]:
+def _description(segment: Segment, context: Context) -> SegmentDescription:
     template, wording = context.templates.seg, context.templates.wording
-    segments = []
-    for segment_number, (number, track) in enumerate(tracks.items(), start=1):
-        probabilities = key_lesion(track).probabilities
-        segments.append(
-            SegmentDescription(
-                segment_number=segment_number,
-                segment_label=template.segment.label.format(
-                    number=number, class_name=wording.class_name(probabilities)
-                )[:64],
-                segmented_property_category=coded(template.segment.category),
-                segmented_property_type=coded(template.segment.type),
-                algorithm_type="AUTOMATIC",
-                algorithm_identification=seg_algorithm(context),
-                tracking_uid=uids.tracking_uid(source.reference.sop_instance_uid, number),
-                tracking_id=tracking_id(source, number, context),
-                anatomic_regions=[coded(template.segment.site)],
-                display_color=CIELabColor.from_rgb(*template.colours[probabilities.likeliest]),
-            )
-        )
-    return segments
-
-
-def _put_frames(dataset: Dataset, tracks: Mapping[int, Sequence[Lesion]]) -> None:
-    """Replace the one frame a segment by all frames that show the lesion."""
-    model = deepcopy(dataset.PerFrameFunctionalGroupsSequence[0])
-    for keyword in ("DerivationImageSequence", "SegmentIdentificationSequence"):
-        # A group that is the same for the only frame may have been shared.
-        shared = dataset.SharedFunctionalGroupsSequence
-        if keyword not in model and len(shared) and keyword in shared[0]:
-            model[keyword] = deepcopy(shared[0][keyword])
-            del shared[0][keyword]
-    items, masks = [], []
-    for segment_number, track in enumerate(tracks.values(), start=1):
-        for lesion in track:
-            item = deepcopy(model)
-            content = item.FrameContentSequence[0]
-            content.DimensionIndexValues = [segment_number, lesion.frame_number]
-            content.TemporalPositionIndex = lesion.frame_number
-            item.SegmentIdentificationSequence[0].ReferencedSegmentNumber = segment_number
-            image = item.DerivationImageSequence[0].SourceImageSequence[0]
-            image.ReferencedFrameNumber = lesion.frame_number
-            items.append(item)
-            masks.append(lesion.mask)
-    dataset.PerFrameFunctionalGroupsSequence = items
-    dataset.NumberOfFrames = len(items)
-    dataset.PixelData = _packed(masks)
-    dataset.SegmentsOverlap = "YES" if _overlap(tracks) else "NO"
-
-
-def _overlap(tracks: Mapping[int, Sequence[Lesion]]) -> bool:
-    by_frame: dict[int, NDArray[np.uint8]] = {}
-    for track in tracks.values():
-        for lesion in track:
-            count = by_frame.setdefault(lesion.frame_number, np.zeros(lesion.mask.shape, np.uint8))
-            count += lesion.mask
-    return any(int(count.max()) > 1 for count in by_frame.values())
-
-
-def _packed(masks: Sequence[NDArray[np.bool_]]) -> bytes:
-    """One bit a pixel, frames without padding between them (PS3.5 8.1.1), an even number of bytes."""
-    packed = np.packbits(np.concatenate([mask.ravel() for mask in masks]), bitorder="little").tobytes()
-    return packed + b"\0" * (len(packed) % 2)
+    probabilities = key_lesion(segment.track).probabilities
+    number = segment.track[0].number
+    return SegmentDescription(
+        segment_number=segment.number,
+        segment_label=template.segment.label.format(
+            number=number, class_name=wording.class_name(probabilities)
+        )[:64],
+        segmented_property_category=coded(template.segment.category),
+        segmented_property_type=coded(template.segment.type),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=seg_algorithm(context),
+        tracking_uid=uids.tracking_uid(segment.source.reference.sop_instance_uid, number),
+        tracking_id=tracking_id(segment.source, number, context),
+        anatomic_regions=[coded(template.segment.site)],
+        display_color=CIELabColor.from_rgb(*template.colours[probabilities.likeliest]),
+    )
 
 
 def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing | None) -> None:
@@ -205,32 +181,3 @@ def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing | None) -> None:
         spacing_between_slices=_NOMINAL_THICKNESS_MM,
     )
     shared.PlaneOrientationSequence = PlaneOrientationSequence("PATIENT", _NOMINAL_ORIENTATION)
-
-
-def _put_dimensions(dataset: Dataset, source: str) -> None:
-    """Name the dimensions by a UID that does not change, and count time as the second of them."""
-    organization = uids.derive_uid("dimensions", source)
-    dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
-    for index in dataset.DimensionIndexSequence:
-        index.DimensionOrganizationUID = organization
-    if (
-        "TemporalPositionIndex"
-        in dataset.PerFrameFunctionalGroupsSequence[0].get("FrameContentSequence", [Dataset()])[0]
-    ):
-        index = Dataset()
-        index.DimensionIndexPointer = _TEMPORAL_POSITION_INDEX
-        index.FunctionalGroupPointer = Tag("FrameContentSequence")
-        index.DimensionOrganizationUID = organization
-        index.DimensionDescriptionLabel = "Temporal Position Index"
-        dataset.DimensionIndexSequence = [dataset.DimensionIndexSequence[0], index]
-
-
-def _put_source_class(dataset: Dataset, source: str, sop_class_uid: str) -> None:
-    """Give every reference to the source its true SOP Class instead of the stand-in's."""
-    for element in dataset:
-        if element.VR != "SQ":
-            continue
-        for item in element.value:
-            if item.get("ReferencedSOPInstanceUID") == source:
-                item.ReferencedSOPClassUID = sop_class_uid
-            _put_source_class(item, source, sop_class_uid)

@@ -39,10 +39,10 @@ def uids(objects: tuple[EncodedObject, ...]) -> list[str]:
 
 def test_a_study_gives_a_seg_an_image_with_lesions_and_one_sr(templates: Templates) -> None:
     objects = encode(example(), [SINGLE, CINE], templates)
-    assert [(one.kind, one.source_sop_instance_uid) for one in objects] == [
-        ("seg", SINGLE.SOPInstanceUID),
-        ("seg", CINE.SOPInstanceUID),
-        ("sr", None),
+    assert [(one.kind, one.sources) for one in objects] == [
+        ("seg", (SINGLE.SOPInstanceUID,)),
+        ("seg", (CINE.SOPInstanceUID,)),
+        ("sr", ()),
     ]
     assert {one.dataset.StudyInstanceUID for one in objects} == {SINGLE.StudyInstanceUID}
     # Viewers show one SEG a series.
