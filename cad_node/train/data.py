@@ -60,14 +60,13 @@ class Manifest:
     colour_doppler: tuple[Sample, ...] = ()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Samples of ``manifest.csv``, without scans published under two classes and colour Doppler.
+def read_rows(folder: Path) -> list[tuple[Sample, bool]]:
+    """Every row of ``manifest.csv`` as it stands, and whether its image is published under two classes.
 
     Raises
     ------
     SettingsError
-        The file is missing, lacks a column, names an unknown label, or puts one
-        `group` into two folds.
+        The file is missing, lacks a column, or names an unknown label.
     """
     path = folder / "manifest.csv"
     try:
@@ -79,16 +78,34 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     if not rows or any(column not in rows[0] for column in _COLUMNS):
         raise SettingsError(f"{path} lacks columns.", f"It needs {', '.join(_COLUMNS)} and at least one row.")
-    kept, colour_doppler = [], []
-    conflicting = 0
     for row in rows:
         if row["label"] not in CLASS_NAMES or not row["fold"].isdigit():
             raise SettingsError(
                 f"{path}: {row['image']} has label {row['label']!r}, fold {row['fold']!r}.",
                 f"Labels are {', '.join(CLASS_NAMES)}; folds are numbers.",
             )
-        sample = Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"]))
-        if row["conflicting_labels"] == "1":
+    return [
+        (
+            Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"])),
+            row["conflicting_labels"] == "1",
+        )
+        for row in rows
+    ]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Samples of ``manifest.csv``, without scans published under two classes and colour Doppler.
+
+    Raises
+    ------
+    SettingsError
+        The file is missing, lacks a column, names an unknown label, or puts one
+        `group` into two folds.
+    """
+    kept, colour_doppler = [], []
+    conflicting = 0
+    for sample, contradicted in read_rows(folder):
+        if contradicted:
             conflicting += 1
         elif sample.image in _COLOUR_DOPPLER:
             colour_doppler.append(sample)
@@ -96,6 +113,12 @@ def read_manifest(folder: Path) -> Manifest:
             kept.append(sample)
     refuse_torn_groups([[s for s in kept if s.fold == f] for f in {s.fold for s in kept}])
     return Manifest(tuple(kept), conflicting, tuple(colour_doppler))
+
+
+def read_devices(folder: Path) -> dict[str, str]:
+    """Scanner of each image of ``manifest.csv`` by the image's path; empty where no device is known."""
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        return {row["image"]: row.get("device") or "" for row in csv.DictReader(file)}
 
 
 def refuse_torn_groups(parts: Iterable[Collection[Sample]]) -> None:

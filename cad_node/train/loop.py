@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cad_node.errors import SettingsError
@@ -174,15 +174,16 @@ def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-class _Average:
+class WeightAverage:
     """Exponential moving average of weights and batch statistics."""
 
-    def __init__(self, network: LesionNetwork, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.values = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, network: LesionNetwork, step: int) -> None:
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move the average towards the network's present weights, faster in the first steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for key, value in network.state_dict().items():
             if value.is_floating_point():
@@ -224,7 +225,7 @@ def train(
         ],
         lr=settings.peak_rate,
     )
-    average = _Average(network, settings.average)
+    average = WeightAverage(network, settings.average)
     state = _State(epochs=settings.epochs)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
@@ -262,7 +263,7 @@ def _affordable(settings: TrainSettings, state: _State, last_epoch_s: float) -> 
 
 def _epoch(
     network: LesionNetwork,
-    average: _Average,
+    average: WeightAverage,
     optimizer: torch.optim.Optimizer,
     state: _State,
     training: PreparedImages,
@@ -312,7 +313,7 @@ def _epoch(
 def _save(
     path: Path,
     network: LesionNetwork,
-    average: _Average,
+    average: WeightAverage,
     optimizer: torch.optim.Optimizer,
     state: _State,
     settings: TrainSettings,
@@ -334,7 +335,7 @@ def _save(
 def _resume(
     path: Path,
     network: LesionNetwork,
-    average: _Average,
+    average: WeightAverage,
     optimizer: torch.optim.Optimizer,
     state: _State,
     minutes: float | None,
