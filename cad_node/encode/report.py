@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cad_node.domain import FrameResult, ImageResult, LengthUnit, Lesion, StudyResult
+from cad_node.domain import FrameResult, ImageResult, LengthUnit, Lesion, Probabilities, StudyResult
+from cad_node.encode.seg import key_lesion, lesion_tracks
+from cad_node.encode.uids import tracking_uid
 
 REPORT_COLUMNS = (
     "study_instance_uid",
@@ -64,10 +66,36 @@ def report_rows(
     return rows
 
 
+def lesion_rows(result: StudyResult) -> list[dict[str, str]]:
+    """Return one row a lesion, the most suspicious first, as the page lists them.
+
+    A lesion that is seen in several frames of a loop has one row. By its number here,
+    from 1, or by its Tracking UID an answer speaks of it.
+    """
+    rows: list[tuple[float, dict[str, str]]] = []
+    for image in result.images:
+        uid = image.reference.sop_instance_uid
+        for track in lesion_tracks(image).values():
+            lesion = key_lesion(track)
+            row = {
+                "image": uid,
+                "tracking_uid": tracking_uid(uid, lesion.number),
+                "class": _class(lesion.probabilities),
+                "p_malignant": f"{lesion.probabilities.malignant:.4f}",
+            }
+            rows.append((lesion.probabilities.malignant, row))
+    rows.sort(key=lambda pair: -pair[0])
+    return [row for _, row in rows]
+
+
+def _class(probabilities: Probabilities) -> str:
+    return "uncertain" if probabilities.uncertain else probabilities.likeliest.value
+
+
 def _frame_columns(frame: FrameResult) -> dict[str, str]:
     columns = {
         "frame": str(frame.frame_number),
-        "class": "uncertain" if frame.probabilities.uncertain else frame.probabilities.likeliest.value,
+        "class": _class(frame.probabilities),
         "p_normal": f"{frame.probabilities.normal:.4f}",
         "p_benign": f"{frame.probabilities.benign:.4f}",
         "p_malignant": f"{frame.probabilities.malignant:.4f}",

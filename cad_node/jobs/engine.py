@@ -87,6 +87,7 @@ class JobEngine:
         self._process = process
         self._clock = clock
         self._destinations = tuple(destinations)
+        self._held = frozenset(item.name for item in settings.destinations if item.hold)
         self._executor = settings.jobs.executor_id
         self._workflows = Workflows(settings, self._process_step, self._finish_step)
         self._couriers = [
@@ -256,7 +257,8 @@ class JobEngine:
         return Outcome.DONE
 
     def _finish_step(self, study_instance_uid: str, revision: str, run: int) -> None:
-        self._journal.revisions.finish(self._record(study_instance_uid, revision, run), self._destinations)
+        record = self._record(study_instance_uid, revision, run)
+        self._journal.revisions.finish(record, self._destinations, self._held)
         for courier in self._couriers:
             courier.wake()
 

@@ -3,27 +3,30 @@
 The journal is the truth about every study; the job engine and the couriers only
 act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
-be delivered in `outgoing.py`.
+be delivered in `outgoing.py`, what radiologists said in `answers.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cad_node.domain import StoredInstance
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
+from cad_node.store.answers import Answers
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.revisions import Revisions
 from cad_node.store.schema import (
+    MIGRATIONS,
     SCHEMA_VERSION,
     UNFINISHED,
     RevisionState,
@@ -35,6 +38,8 @@ from cad_node.store.schema import (
     revisions,
     studies,
 )
+
+logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 
@@ -66,6 +71,7 @@ class Journal:
         self._clock = clock
         self.outgoing = Outgoing(engine, clock)
         self.revisions = Revisions(engine, self.outgoing, clock)
+        self.answers = Answers(engine, self.outgoing)
         try:
             self._create()
         except SQLAlchemyError as error:
@@ -97,6 +103,9 @@ class Journal:
             version = connection.scalar(sa.select(journal_info.c.schema_version))
             if version is None:
                 connection.execute(journal_info.insert().values(schema_version=SCHEMA_VERSION))
+            elif version in MIGRATIONS:
+                self._migrate(connection, version)
+                version = SCHEMA_VERSION
         if version is not None and version != SCHEMA_VERSION:
             self.close()
             raise JobError(
@@ -104,6 +113,15 @@ class Journal:
                 f"this one knows {SCHEMA_VERSION}).",
                 "Run the version that wrote it, or point data_dir to a new folder.",
             )
+
+    def _migrate(self, connection: Connection, version: int) -> None:
+        """Bring an older journal up to date, in the transaction that opened it."""
+        schema = f"{_POSTGRES_SCHEMA}." if self._engine.dialect.name == "postgresql" else ""
+        for step in range(version, SCHEMA_VERSION):
+            for statement in MIGRATIONS[step]:
+                connection.execute(sa.text(statement.format(schema=schema)))
+        connection.execute(journal_info.update().values(schema_version=SCHEMA_VERSION))
+        logger.info("the journal was brought from schema %d to %d", version, SCHEMA_VERSION)
 
     # Receiving
 

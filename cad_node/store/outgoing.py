@@ -7,13 +7,15 @@ one waits until the earlier is sent, refused or given up.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from cad_node.domain import Verdict
 from cad_node.errors import JobError
 from cad_node.store.database import insert_if_absent, reading
+from cad_node.store.decision import decision
 from cad_node.store.schema import (
     UNDER_WAY,
     DeliveryRecord,
@@ -32,11 +34,18 @@ class Outgoing:
         self._reading = reading(engine)
         self._clock = clock
 
-    def order(self, connection: Connection, record: RevisionRecord, destinations: Iterable[str]) -> None:
+    def order(
+        self,
+        connection: Connection,
+        record: RevisionRecord,
+        destinations: Iterable[str],
+        held: Collection[str] = (),
+    ) -> None:
         """Order the delivery of a revision, within the transaction that finishes it.
 
         Where a later revision was ordered already, as after an operator's retry of
-        an old one, the older results stay here.
+        an old one, the older results stay here. Destinations in `held` get it once
+        it is accepted, which it may be already.
         """
         later = set(
             connection.scalars(
@@ -58,7 +67,8 @@ class Outgoing:
                     "revision": record.revision,
                     "destination": destination,
                     "number": record.number,
-                    "state": DeliveryState.WAITING,
+                    "state": DeliveryState.HELD if destination in held else DeliveryState.WAITING,
+                    "hold": destination in held,
                     "since": now,
                     "next_attempt_at": now,
                 },
@@ -82,6 +92,54 @@ class Outgoing:
                 deliveries.c.state == DeliveryState.WAITING,
             )
             .values(next_attempt_at=now)
+        )
+        self.settle(connection, record.study_instance_uid, record.revision)
+
+    def settle(self, connection: Connection, study_instance_uid: str, revision: str) -> None:
+        """Let go or keep back what is held of a revision, as it is accepted or rejected by now."""
+        verdict = decision(connection, study_instance_uid, revision)
+        if verdict is None:
+            return
+        now = self._clock()
+        mine = (
+            deliveries.c.study_instance_uid == study_instance_uid,
+            deliveries.c.revision == revision,
+            deliveries.c.hold,
+        )
+        if verdict is Verdict.REJECT:
+            connection.execute(
+                deliveries.update()
+                .where(*mine, deliveries.c.state.in_((DeliveryState.HELD, DeliveryState.WAITING)))
+                .values(state=DeliveryState.REJECTED, finished_at=now)
+            )
+            return
+        kept = (DeliveryState.HELD, DeliveryState.REJECTED)
+        later = deliveries.alias("later")
+        outrun = sa.exists().where(
+            later.c.study_instance_uid == study_instance_uid,
+            later.c.destination == deliveries.c.destination,
+            later.c.number > deliveries.c.number,
+            later.c.state.in_((*UNDER_WAY, DeliveryState.SENT)),
+        )
+        freed = list(
+            connection.scalars(
+                deliveries.update()
+                .where(*mine, deliveries.c.state.in_(kept), ~outrun)
+                .values(state=DeliveryState.WAITING, since=now, next_attempt_at=now, finished_at=None)
+                .returning(deliveries.c.destination)
+            )
+        )
+        number = sa.select(sa.func.max(deliveries.c.number)).where(*mine[:2]).scalar_subquery()
+        # Older results never go after newer ones, so what was held before has had its time.
+        connection.execute(
+            deliveries.update()
+            .where(
+                deliveries.c.study_instance_uid == study_instance_uid,
+                deliveries.c.state == DeliveryState.HELD,
+                (deliveries.c.destination.in_(freed) & (deliveries.c.number < number))
+                | (deliveries.c.revision == revision),
+            )
+            .values(state=DeliveryState.SUPERSEDED, finished_at=now)
         )
 
     def claim(self, destination: str, executor: str) -> DeliveryRecord | None:
@@ -113,12 +171,23 @@ class Outgoing:
             if row is None:
                 return None
             record = _record(row)
+            if record.hold and not self._may_go(connection, record):
+                return None
             connection.execute(
                 deliveries.update()
                 .where(*_same(record))
                 .values(state=DeliveryState.SENDING, executor=executor, attempts=deliveries.c.attempts + 1)
             )
         return _record(row, state=DeliveryState.SENDING, attempts=record.attempts + 1)
+
+    def _may_go(self, connection: Connection, record: DeliveryRecord) -> bool:
+        """The last look before sending: a rejection may have come while it was being tried."""
+        verdict = decision(connection, record.study_instance_uid, record.revision)
+        if verdict is Verdict.ACCEPT:
+            return True
+        state = DeliveryState.HELD if verdict is None else DeliveryState.REJECTED
+        connection.execute(deliveries.update().where(*_same(record)).values(state=state))
+        return False
 
     def sent(self, record: DeliveryRecord) -> None:
         """Note that the destination holds everything."""
@@ -185,6 +254,13 @@ class Outgoing:
                     f"Revision {record.number} is older than revision {later}, which is "
                     f"on its way to {record.destination} or there already.",
                     "Retry the newest revision.",
+                    study_instance_uid=record.study_instance_uid,
+                )
+            verdict = decision(connection, record.study_instance_uid, record.revision)
+            if record.hold and verdict is not Verdict.ACCEPT:
+                raise JobError(
+                    f"Destination {record.destination} gets results only once they are accepted.",
+                    f"cad-node answers record {record.study_instance_uid} --verdict accept.",
                     study_instance_uid=record.study_instance_uid,
                 )
             now = self._clock()

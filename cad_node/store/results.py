@@ -82,6 +82,11 @@ class ResultStore:
         numbers = [_number(path) for path in self._revisions(study_instance_uid)]
         return self._study(study_instance_uid) / f"{max(numbers, default=0) + 1:04d}-{revision}"
 
+    def stored(self, study_instance_uid: str) -> list[tuple[str, Path]]:
+        """Revision and folder of everything stored for a study, the newest first."""
+        found = self._revisions(study_instance_uid)
+        return [(path.name.partition("-")[2], path) for path in reversed(found)]
+
     def latest_before(self, study_instance_uid: str, revision: str) -> Path | None:
         """The results stored last before those of `revision`; None for the first."""
         done = self._find(study_instance_uid, revision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -59,8 +59,11 @@ class Revisions:
                 return 0
             return connection.scalar(sa.select(revisions.c.starts).where(*_same_run(record))) or 0
 
-    def finish(self, record: RevisionRecord, destinations: Iterable[str]) -> None:
-        """Note that the results are stored, and order their delivery, in one."""
+    def finish(self, record: RevisionRecord, destinations: Iterable[str], held: Collection[str] = ()) -> None:
+        """Note that the results are stored, and order their delivery, in one.
+
+        Destinations that are in `held`, too, get them only once they are accepted.
+        """
         with self._engine.begin() as connection:
             changed = connection.execute(
                 revisions.update()
@@ -68,7 +71,7 @@ class Revisions:
                 .values(state=RevisionState.DONE, finished_at=self._clock(), error="", problem="")
             )
             if changed.rowcount:
-                self._outgoing.order(connection, record, destinations)
+                self._outgoing.order(connection, record, destinations, held)
 
     def fail(self, record: RevisionRecord, error: str, problem: str) -> None:
         """Note that processing failed for good, with the class of the error and its message."""

@@ -11,8 +11,16 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from cad_node.domain import Verdict
+
 # Raised with every change of the tables; an older journal is then migrated or refused.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# Statements that bring a journal from a version to the next; new tables are made without one.
+# `{schema}` is the name of the PostgreSQL schema and a dot, or nothing.
+MIGRATIONS = {
+    1: ("ALTER TABLE {schema}deliveries ADD COLUMN hold BOOLEAN NOT NULL DEFAULT FALSE",),
+}
 
 
 class RevisionState(StrEnum):
@@ -29,13 +37,20 @@ UNFINISHED = (RevisionState.WAITING, RevisionState.QUEUED, RevisionState.PROCESS
 
 
 class DeliveryState(StrEnum):
-    """How far one revision has come on its way to one destination."""
+    """How far one revision has come on its way to one destination.
 
+    Held: kept until it is accepted. Rejected: never sent there. Superseded: it
+    was held while a later revision was accepted.
+    """
+
+    HELD = "held"
     WAITING = "waiting"
     SENDING = "sending"
     SENT = "sent"
     REFUSED = "refused"
     GIVEN_UP = "given_up"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
 
 
 UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
@@ -82,7 +97,7 @@ class RevisionRecord:
 
 @dataclass(frozen=True)
 class DeliveryRecord:
-    """One revision on its way to one destination."""
+    """One revision on its way to one destination; `hold`: only once it is accepted."""
 
     study_instance_uid: str
     revision: str
@@ -95,6 +110,41 @@ class DeliveryRecord:
     finished_at: float | None
     error: str
     problem: str
+    hold: bool = False
+
+
+class AnswerWay(StrEnum):
+    """How an answer came."""
+
+    CSTORE = "cstore"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True)
+class AnswerRecord:
+    """What one answer says of a result (`number` 0) or of one of its lesions.
+
+    `number` counts the lesions of a result from 1, the most suspicious first, and
+    `lesions` is how many there are. `named` is the class that the node gave, the
+    gravest for a whole result; `corrected` the one that the answer gives.
+    `revision` is empty where the answer speaks of nothing that the node made.
+    """
+
+    sop_instance_uid: str
+    number: int
+    study_instance_uid: str
+    revision: str
+    verdict: Verdict
+    named: str
+    corrected: str
+    lesions: int
+    tracking_uid: str
+    model: str
+    title: str
+    way: AnswerWay
+    calling_ae_title: str
+    path: str
+    received_at: float
 
 
 metadata = sa.MetaData()
@@ -169,6 +219,7 @@ deliveries = sa.Table(
     sa.Column("finished_at", sa.Double),
     sa.Column("error", sa.String(128), nullable=False, default=""),
     sa.Column("problem", sa.Text, nullable=False, default=""),
+    sa.Column("hold", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     sa.Index("deliveries_due", "destination", "state", "next_attempt_at"),
 )
 
@@ -180,4 +231,26 @@ sent_objects = sa.Table(
     sa.Column("sop_instance_uid", _UID, primary_key=True),
     sa.Column("study_instance_uid", _UID, nullable=False, index=True),
     sa.Column("sent_at", sa.Double, nullable=False),
+)
+
+# What radiologists said; no text, no name of who said it.
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("sop_instance_uid", _UID, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("study_instance_uid", _UID, nullable=False),
+    sa.Column("revision", sa.String(32), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("named", sa.String(16), nullable=False),
+    sa.Column("corrected", sa.String(16), nullable=False),
+    sa.Column("lesions", sa.Integer, nullable=False),
+    sa.Column("tracking_uid", _UID, nullable=False),
+    sa.Column("model", sa.String(160), nullable=False),
+    sa.Column("title", sa.String(16), nullable=False),
+    sa.Column("way", sa.String(16), nullable=False),
+    sa.Column("calling_ae_title", sa.String(16), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("received_at", sa.Double, nullable=False),
+    sa.Index("answers_of_revision", "study_instance_uid", "revision"),
 )
