@@ -1,6 +1,7 @@
 """The node that serves: the only place that wires the rooms together.
 
 C-STORE -> inbox -> journal -> (study complete) -> worker -> results -> destinations
+C-STORE -> inbox of answers -> journal -> (what was held is let go, or kept for good)
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from cad_node.answers import ANSWERS_FOLDER, AnswerDesk
 from cad_node.deliver import Destination, make_destination
+from cad_node.domain import ReceivedInstance
 from cad_node.errors import SettingsError
 from cad_node.jobs.engine import JobEngine
 from cad_node.process import StudyTask, load_processor
+from cad_node.receive.contexts import ANSWER_CLASSES
 from cad_node.receive.scp import StorageScp
 from cad_node.settings import NodeSettings
 from cad_node.store.inbox import Inbox
@@ -49,6 +53,12 @@ class Node:
             record=self.journal.record_instance,
             reserve_bytes=settings.receive.disk_reserve_bytes,
         )
+        answers = settings.data_dir / ANSWERS_FOLDER
+        self.answers = Inbox(
+            answers,
+            record=AnswerDesk(self.journal, self.results, settings.answers, answers).record,
+            reserve_bytes=settings.receive.disk_reserve_bytes,
+        )
         self.destinations: Mapping[str, Destination] = {
             destination.name: make_destination(destination, settings.results)
             for destination in settings.destinations
@@ -59,7 +69,7 @@ class Node:
         )
         self.scp = StorageScp(
             settings.receive,
-            accept=self.inbox.accept,
+            accept=self._accept,
             has_room=self.inbox.has_room,
             spill_folder=self.inbox.incoming,
         )
@@ -68,6 +78,7 @@ class Node:
         """Load the models, take up what a crash left, then open the port."""
         self.pool.wait_ready()
         self.inbox.rescan(self.journal.stored_paths())
+        self.answers.rescan(self.journal.answers.stored_paths())
         self.engine.start()
         self.scp.start()
 
@@ -79,6 +90,11 @@ class Node:
         self.journal.close()
         self._lock.close()
         logger.info("stopped")
+
+    def _accept(self, received: ReceivedInstance) -> None:
+        """Make an instance safe: an image for its study, an answer for the result that it names."""
+        inbox = self.answers if received.sop_class_uid in ANSWER_CLASSES else self.inbox
+        inbox.accept(received)
 
     def _process(self, study_instance_uid: str, revision: str) -> None:
         """Make the results of one revision of a study; harmless when done before."""

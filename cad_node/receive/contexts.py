@@ -1,7 +1,7 @@
 """What is negotiated: SOP Classes, each with the same transfer syntaxes.
 
 UIDs are written out as PS3.6 annex A has them, so that the list can be read
-beside a scanner's conformance statement. `docs/conformance.md` repeats both
+beside a scanner's conformance statement. `docs/conformance.md` repeats the
 tables; a test compares them.
 """
 
@@ -23,6 +23,16 @@ STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture Image Storage",
     "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture Image Storage",
     "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture Image Storage",
+}
+
+# What a radiologist says of a result comes back as one of these. They are taken without
+# compression: such an object is a few kilobytes, and nothing inflated has to be bounded.
+ANSWER_CLASSES: dict[str, str] = {
+    "1.2.840.10008.5.1.4.1.1.88.59": "Key Object Selection Document Storage",
+    "1.2.840.10008.5.1.4.1.1.88.11": "Basic Text SR Storage",
+    "1.2.840.10008.5.1.4.1.1.88.22": "Enhanced SR Storage",
+    "1.2.840.10008.5.1.4.1.1.88.33": "Comprehensive SR Storage",
+    "1.2.840.10008.5.1.4.1.1.88.34": "Comprehensive 3D SR Storage",
 }
 
 # The order is our preference where a sender offers several in one context. It
@@ -78,4 +88,5 @@ def supported_contexts() -> list[PresentationContext]:
     return [
         build_context(VERIFICATION, native),
         *(build_context(sop_class, storage) for sop_class in STORAGE_CLASSES),
+        *(build_context(sop_class, native) for sop_class in ANSWER_CLASSES),
     ]

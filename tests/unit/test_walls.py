@@ -9,13 +9,14 @@ PACKAGE = Path(__file__).parents[2] / "cad_node"
 
 # Library -> the rooms (or files at the top) that may import it.
 LIBRARIES = {
-    "pydicom": {"receive", "store", "read", "encode", "deliver", "demo"},
+    "pydicom": {"receive", "store", "read", "encode", "deidentify", "deliver", "demo"},
     "pynetdicom": {"receive", "deliver", "demo"},
     "highdicom": {"encode"},
     "torch": {"networks", "train"},
     "monai": {"networks", "train"},
     "rapidocr": {"pipeline"},
     "dbos": {"jobs"},
+    "dicomanonymizer": {"deidentify"},
     "sqlalchemy": {"store", "jobs"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -31,12 +32,13 @@ ROOMS = {
     "pipeline": set(),
     "networks": set(),
     "encode": {"read"},
+    "deidentify": {"read", "encode"},
     "deliver": {"store"},
     "jobs": {"store", "deliver"},
     "train": {"networks", "pipeline"},
     "demo": set(),
 }
-WIRING = {"process", "workers", "archive_run", "node", "cli", "__main__"}
+WIRING = {"process", "workers", "answers", "archive_run", "clean_copy", "clean_run", "node", "cli", "__main__"}
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -5,11 +5,17 @@ from pathlib import Path
 
 from cad_node.receive import association
 from cad_node.receive.connection import MAXIMUM_ASSOCIATE_BYTES
-from cad_node.receive.contexts import DECODED_SYNTAXES, STORAGE_CLASSES, VERIFICATION, VIDEO_SYNTAXES
+from cad_node.receive.contexts import (
+    ANSWER_CLASSES,
+    DECODED_SYNTAXES,
+    STORAGE_CLASSES,
+    VERIFICATION,
+    VIDEO_SYNTAXES,
+)
 from cad_node.receive.messages import SLOWEST_BYTES_PER_S
 from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID
 from cad_node.receive.status import STATUS_OF, SUCCESS
-from cad_node.settings import ReceiveSettings
+from cad_node.settings import AnswerSettings, ReceiveSettings
 
 TEXT = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
 
@@ -24,6 +30,18 @@ def test_the_sop_classes_are_those_of_the_code():
     expected = {VERIFICATION: "Verification", **STORAGE_CLASSES}
 
     assert _rows("SOP Classes") == [(name, uid) for uid, name in expected.items()]
+
+
+def test_the_classes_and_titles_of_answers_are_those_of_the_code():
+    section = TEXT.split("## Answers\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ")]
+    classes = [(name.strip(), uid.strip()) for name, uid in rows if uid.strip().startswith("1.2.840")]
+    titles = {meaning.split("(")[-1].strip(" `)"): re.findall(r"\d{6}", codes) for codes, meaning in rows}
+    answers = AnswerSettings()
+
+    assert classes == [(name, uid) for uid, name in ANSWER_CLASSES.items()]
+    assert titles["answers.accept_titles"] == list(answers.accept_titles)
+    assert titles["answers.reject_titles"] == list(answers.reject_titles)
 
 
 def test_the_transfer_syntaxes_are_those_of_the_code_in_its_order():

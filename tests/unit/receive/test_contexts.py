@@ -2,6 +2,7 @@ from pydicom.pixels import decoders
 from pydicom.uid import AllTransferSyntaxes
 
 from cad_node.receive.contexts import (
+    ANSWER_CLASSES,
     DECODED_SYNTAXES,
     STORAGE_CLASSES,
     VERIFICATION,
@@ -46,6 +47,13 @@ def test_uncompressed_is_preferred_and_lossy_comes_last():
 def test_each_storage_class_is_offered_once_with_all_transfer_syntaxes():
     contexts = {str(context.abstract_syntax): context for context in supported_contexts()}
 
-    assert set(contexts) == {VERIFICATION, *STORAGE_CLASSES}
+    assert set(contexts) == {VERIFICATION, *STORAGE_CLASSES, *ANSWER_CLASSES}
     for sop_class in STORAGE_CLASSES:
         assert len(contexts[sop_class].transfer_syntax) == len(DECODED_SYNTAXES) + len(VIDEO_SYNTAXES)
+
+
+def test_answers_are_taken_uncompressed_alone():
+    contexts = {str(context.abstract_syntax): context for context in supported_contexts()}
+
+    for sop_class in ANSWER_CLASSES:
+        assert set(contexts[sop_class].transfer_syntax) == set(list(DECODED_SYNTAXES)[:3])
