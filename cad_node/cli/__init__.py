@@ -38,6 +38,7 @@ def _root(
 
 
 def _register() -> None:
+    from cad_node.cli.answers import answers_app
     from cad_node.cli.check import check
     from cad_node.cli.demo import demo
     from cad_node.cli.evaluate import evaluate
@@ -50,6 +51,7 @@ def _register() -> None:
     for command in (serve, process, demo, check, explain, train, evaluate):
         app.command()(command)
     app.add_typer(jobs_app, name="jobs")
+    app.add_typer(answers_app, name="answers")
 
 
 _register()

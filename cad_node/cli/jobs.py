@@ -38,10 +38,13 @@ class JobState(StrEnum):
     PROCESSING = "processing"
     DONE = "done"
     FAILED = "failed"
+    HELD = "held"
     SENDING = "sending"
     SENT = "sent"
     REFUSED = "refused"
     GIVEN_UP = "given_up"
+    REJECTED = "rejected"
+    SUPERSEDED = "superseded"
 
 
 _STYLES = {
@@ -50,6 +53,7 @@ _STYLES = {
     "failed": "bold red",
     "refused": "bold red",
     "given_up": "bold red",
+    "superseded": "dim",
 }
 
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID.", show_default=False)]
@@ -64,13 +68,13 @@ def list_jobs(
     config: Config = None,
 ) -> None:
     """List the studies, the latest last."""
-    with _journal(config) as (_, journal):
+    with open_journal(config) as (_, journal):
         receiving = [record for record in journal.study_records() if record.is_open]
         revisions = journal.revisions.all()
         deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
         for delivery in journal.outgoing.all():
             deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
-    table = _table("study", "revision", "state", "deliveries", "problem")
+    table = job_table("study", "revision", "state", "deliveries", "problem")
     rows: list[tuple[str | Text, ...]] = []
     for record in revisions:
         sent = deliveries.get((record.study_instance_uid, record.revision), [])
@@ -86,7 +90,7 @@ def list_jobs(
         ]
     for row in rows[-limit:]:
         table.add_row(*row)
-    console = _console()
+    console = job_console()
     console.print(table)
     if len(rows) > limit:
         console.print(f"{len(rows) - limit} earlier ones are left out: see --limit.")
@@ -95,38 +99,38 @@ def list_jobs(
 @jobs_app.command("show")
 def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
     """Show every revision of a study and every delivery."""
-    with _journal(config) as (_, journal):
+    with open_journal(config) as (_, journal):
         study = next(iter(journal.study_records(study_instance_uid)), None)
         revisions = journal.revisions.of_study(study_instance_uid)
         deliveries = journal.outgoing.of_study(study_instance_uid)
     if study is None:
         raise _unknown(study_instance_uid)
-    console = _console()
+    console = job_console()
     console.print(
-        f"Study {study_instance_uid}: {study.instances} instances, the last on {_time(study.last_instance_at)}"
+        f"Study {study_instance_uid}: {study.instances} instances, the last on {job_time(study.last_instance_at)}"
         f"{', more are waited for' if study.is_open else ''}"
     )
-    made = _table("revision", "state", "complete", "finished", "begun", "on", "problem")
+    made = job_table("revision", "state", "complete", "finished", "begun", "on", "problem")
     for record in revisions:
         made.add_row(
             f"{record.number}: {record.revision}",
             _state(record.state),
-            _time(record.created_at),
-            _time(record.finished_at),
+            job_time(record.created_at),
+            job_time(record.finished_at),
             str(record.starts),
             record.executor,
             record.problem,
         )
     console.print(made)
-    sent = _table("revision", "destination", "state", "attempts", "next attempt", "finished", "problem")
+    sent = job_table("revision", "destination", "state", "attempts", "next attempt", "finished", "problem")
     for item in deliveries:
         sent.add_row(
             str(item.number),
             item.destination,
             _state(item.state),
             str(item.attempts),
-            _time(item.next_attempt_at) if item.state.value == "waiting" else "",
-            _time(item.finished_at),
+            job_time(item.next_attempt_at) if item.state.value == "waiting" else "",
+            job_time(item.finished_at),
             item.problem,
         )
     console.print(sent)
@@ -147,13 +151,13 @@ def retry_job(
     """
     from cad_node.store.results import ResultStore
 
-    with _journal(config) as (settings, journal):
+    with open_journal(config) as (settings, journal):
         revisions = journal.revisions.of_study(study_instance_uid)
         if not revisions:
             raise _unknown(study_instance_uid)
         newest = revisions[-1]
         results = ResultStore(settings.data_dir / "results").folder(study_instance_uid, newest.revision)
-        console = _console()
+        console = job_console()
         for line in _retry(journal, newest, results.is_dir(), destination):
             console.print(line)
 
@@ -172,14 +176,14 @@ def recover_jobs(
     """
     from cad_node.jobs.workflows import recover
 
-    with _journal(config) as (settings, journal):
+    with open_journal(config) as (settings, journal):
         if executor == settings.jobs.executor_id:
             raise JobError(
                 f"{executor} is the executor_id of this machine.", "Start the node: it takes up its own work."
             )
         workflows = recover(settings, executor)
         deliveries = journal.outgoing.release(executor)
-    _console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
+    job_console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
 
 
 def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destination: str | None) -> list[str]:
@@ -210,7 +214,8 @@ def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destinat
 
 
 @contextmanager
-def _journal(config: Path | None) -> Iterator[tuple[NodeSettings, Journal]]:
+def open_journal(config: Path | None) -> Iterator[tuple[NodeSettings, Journal]]:
+    """The settings and the journal of the node that they name; it may be running."""
     from cad_node.store.journal import JOURNAL_FILE, Journal
 
     quiet_libraries()
@@ -232,14 +237,16 @@ def _unknown(study_instance_uid: str) -> JobError:
     return JobError(f"No study {study_instance_uid} in the journal.", "See: cad-node jobs list.")
 
 
-def _console() -> Console:
+def job_console() -> Console:
+    """A console that cuts nothing off in a pipe or a file."""
     console = Console()
     # Into a pipe or a file there is no width to keep to: nothing is cut off.
     return console if console.is_terminal else Console(width=240, soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
-    table = Table()
+def job_table(*columns: str, title: str | None = None) -> Table:
+    """A table whose cells fold."""
+    table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -254,7 +261,8 @@ def _summary(deliveries: Sequence[DeliveryRecord]) -> Text:
     return Text(", ").join(parts)
 
 
-def _time(seconds: float | None) -> str:
+def job_time(seconds: float | None) -> str:
+    """Seconds since 1970 as local time."""
     return (
         "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     )
