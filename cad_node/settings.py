@@ -122,6 +122,14 @@ class PipelineSettings(_Section):
     ocr_confidence: float = Field(
         0.5, ge=0, le=1, description="Text is removed when read with at least this."
     )
+    verify_cleaning: bool = Field(
+        True,
+        description="Read each cleaned picture with a second OCR, and refuse an image on which text is left. "
+        "Off: nobody has checked that names are gone.",
+    )
+    verify_confidence: float = Field(
+        0.5, ge=0, le=1, description="What the second OCR reads with at least this counts as left."
+    )
     smallest_lesion_mm2: float = Field(
         4.0, ge=0, description="Smaller findings are dropped, where calibrated."
     )
