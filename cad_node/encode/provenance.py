@@ -93,7 +93,6 @@ def sr_algorithm(context: Context) -> AlgorithmIdentification:
         name=context.algorithm_name,
         version=context.algorithm_version,
         parameters=[f"{name}={value}" for name, value in _parameters(context).items()],
-        family=coded(context.templates.seg.algorithm.family),
         manufacturer=context.templates.wording.product.manufacturer,
     )
 

@@ -16,21 +16,22 @@ from highdicom.sr import (
 
 from cad_node import codes
 from cad_node.codes import Concept
-from cad_node.domain import ImageResult, Lesion, Status, StudyResult
+from cad_node.domain import ImageResult, Status, StudyResult
 from cad_node.encode.provenance import Context, coded
-from cad_node.encode.seg import key_lesion, lesion_tracks, tracking_id
 from cad_node.encode.source import Source
+from cad_node.encode.sr_words import summary_lines
 
 
 def evaluations(result: StudyResult, sources: Mapping[str, Source], context: Context) -> ContainerContentItem:
-    """The study in a line, the images that were not analysed, and what the report is not."""
+    """The study in a few sentences, the images that were not analysed, and what the report is not."""
     container = ContainerContentItem(coded(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
     outcome = CodeContentItem(
         coded(codes.FINDINGS_SUMMARY), coded(_outcome(result)), relationship_type="CONTAINS"
     )
     refused = [_refusal(image, context) for image in result.images if image.status is not Status.ANALYSED]
-    texts = [*summary_lines(result, sources, context), context.templates.sr.document.disclaimer]
-    container.ContentSequence = ContentSequence([outcome, *refused, *(comment(text) for text in texts)])
+    summary = [comment(text) for text in summary_lines(result, sources, context)]
+    disclaimer = comment(context.templates.sr.document.disclaimer)
+    container.ContentSequence = ContentSequence([outcome, *summary, *refused, disclaimer])
     return container
 
 
@@ -78,37 +79,6 @@ def reason(image: ImageResult, context: Context) -> CodedConcept | None:
         return None
     meaning = context.templates.wording.reasons[image.refusal.reason]
     return coded(Concept(codes.REASONS[image.refusal.reason], codes.PRIVATE_SCHEME, meaning[:64]))
-
-
-def most_suspicious(result: StudyResult) -> tuple[ImageResult, Lesion] | None:
-    """The lesion with the greatest probability of cancer, and its image."""
-    found = [(image, key_lesion(track)) for image in result.images for track in lesion_tracks(image).values()]
-    if not found:
-        return None
-    return max(found, key=lambda pair: (pair[1].probabilities.malignant, pair[1].measurements.area))
-
-
-def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[str]:
-    """The result of a study in one or two sentences."""
-    template = context.templates.sr.summary
-    analysed = sum(image.status is Status.ANALYSED for image in result.images)
-    refused = len(result.images) - analysed
-    lesions = sum(len(lesion_tracks(image)) for image in result.images)
-    if not analysed:
-        return [template.nothing_analysed.format(refused=refused)]
-    worst = most_suspicious(result)
-    if worst is None:
-        return [template.nothing_found.format(images=analysed, refused=refused)]
-    image, lesion = worst
-    source = sources[image.reference.sop_instance_uid]
-    return [
-        template.found.format(lesions=lesions, images=analysed, refused=refused),
-        template.most_suspicious.format(
-            tracking_id=tracking_id(source, lesion.number, context),
-            class_name=context.templates.wording.classes[lesion.probabilities.likeliest],
-            percent=round(100 * lesion.probabilities.malignant),
-        ),
-    ]
 
 
 def _outcome(result: StudyResult) -> Concept:

@@ -15,21 +15,12 @@ import jinja2
 
 from cad_node.codes import Concept
 from cad_node.domain import LesionClass, NotAnalysed, Probabilities, Status
+from cad_node.encode.template_sr import SrTemplate
+from cad_node.encode.template_text import Colour, Series, Text
 
 PAGE_FILE = "page.html.j2"
 # What `page.py` hands to the page.
 PAGE_NAMES = frozenset({"study", "images", "lesions", "counts", "provenance", "product", "colours", "sr"})
-
-Colour = tuple[int, int, int]
-
-
-class Text:
-    """A text: what may stand in braces, and the longest that its attribute takes (PS3.5 6.2)."""
-
-    def __init__(self, *placeholders: str, longest: int = 1024, pattern: str = "") -> None:
-        self.placeholders = placeholders
-        self.longest = longest
-        self.pattern = pattern
 
 
 @dataclass(frozen=True)
@@ -39,6 +30,13 @@ class Product:
     name: Annotated[str, Text(longest=64)]
     manufacturer: Annotated[str, Text(longest=64)]
     disclaimer: Annotated[str, Text()]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How figures are written in texts."""
+
+    decimal: Annotated[str, Text(longest=1, pattern=r"[.,]")]
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,15 @@ class Wording:
     """`wording.toml`: words that several results share."""
 
     product: Product
+    numbers: Numbers
     classes: Mapping[LesionClass, str]
     abstention: Abstention
     statuses: Mapping[Status, str]
     reasons: Mapping[NotAnalysed, str]
+
+    def number(self, value: float, digits: int) -> str:
+        """A figure with so many decimals."""
+        return f"{value:.{digits}f}".replace(".", self.numbers.decimal)
 
     def class_name(self, probabilities: Probabilities) -> str:
         """The likeliest class in words; where the node abstains, that it does so."""
@@ -67,13 +70,6 @@ class Wording:
     def class_tag(self, probabilities: Probabilities) -> str:
         """The same where there is room for one word."""
         return self.abstention.tag if probabilities.uncertain else self.classes[probabilities.likeliest]
-
-
-@dataclass(frozen=True)
-class Series:
-    """A series of results."""
-
-    description: Annotated[str, Text(longest=64)]
 
 
 @dataclass(frozen=True)
@@ -112,70 +108,6 @@ class SegTemplate:
     segment: SegSegment
     algorithm: Algorithm
     colours: Mapping[LesionClass, Colour]
-
-
-@dataclass(frozen=True)
-class SrDocument:
-    """The head of the report."""
-
-    title: Concept
-    procedure: Concept
-    language: Concept
-    disclaimer: Annotated[str, Text()]
-
-
-@dataclass(frozen=True)
-class SrSummary:
-    """The report in one or two sentences."""
-
-    found: Annotated[str, Text("lesions", "images", "refused")]
-    most_suspicious: Annotated[str, Text("tracking_id", "class_name", "percent")]
-    nothing_found: Annotated[str, Text("images", "refused")]
-    nothing_analysed: Annotated[str, Text("refused")]
-
-
-@dataclass(frozen=True)
-class SrLesion:
-    """What is said about every lesion."""
-
-    category: Concept
-    finding: Concept
-    site: Concept
-    uncalibrated: Annotated[str, Text()]
-    key_frame: Annotated[str, Text("frame", "count")]
-
-
-@dataclass(frozen=True)
-class SrImage:
-    """What is said about an image that shows no lesion or was not analysed."""
-
-    tracking_id: Annotated[str, Text("image")]
-    no_finding: Annotated[str, Text()]
-    not_analysed: Annotated[str, Text("reason")]
-    failed: Annotated[str, Text("reason")]
-    reason: Concept
-
-
-@dataclass(frozen=True)
-class SrMeasurements:
-    """Names of the measurements."""
-
-    long_axis: Concept
-    short_axis: Concept
-    area: Concept
-
-
-@dataclass(frozen=True)
-class SrTemplate:
-    """`sr_tid1500.toml`."""
-
-    series: Series
-    document: SrDocument
-    summary: SrSummary
-    lesion: SrLesion
-    image: SrImage
-    measurements: SrMeasurements
-    probabilities: Mapping[LesionClass, Concept]
 
 
 @dataclass(frozen=True)

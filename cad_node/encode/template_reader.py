@@ -11,7 +11,7 @@ import hashlib
 import re
 import string
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -183,19 +183,27 @@ class _Builder:
         return self._string(value, path, rules)
 
     def _section(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
-        hints = get_type_hints(kind, include_extras=True)
+        # A field named like a word of Python has an underscore after it.
+        hints = {
+            name.rstrip("_"): (name, hint) for name, hint in get_type_hints(kind, include_extras=True).items()
+        }
         self._same_keys(value, set(hints), path)
-        return kind(**{name: self.build(hint, value[name], (*path, name)) for name, hint in hints.items()})
+        fields = {name: self.build(hint, value[key], (*path, key)) for key, (name, hint) in hints.items()}
+        try:
+            return kind(**fields)
+        except ValueError as error:
+            self._refuse(path, str(error))
 
     def _by_enum(self, keys: type[StrEnum], kind: Any, value: Any, path: tuple[str, ...]) -> Any:
         self._same_keys(value, {str(key) for key in keys}, path)
         return {key: self.build(kind, value[str(key)], (*path, str(key))) for key in keys}
 
     def _concept(self, value: Any, path: tuple[str, ...]) -> Concept:
-        self._same_keys(value, set(Concept._fields), path)
+        self._same_keys(value, set(Concept._fields), path, optional={"version"})
         # SH takes 16 characters, LO 64: PS3.3 table 8.8-1.
-        for key, longest in (("value", 16), ("scheme", 16), ("meaning", 64)):
-            self._string(value[key], (*path, key), Text(longest=longest))
+        for key, longest in (("value", 16), ("scheme", 16), ("meaning", 64), ("version", 16)):
+            if key in value:
+                self._string(value[key], (*path, key), Text(longest=longest))
         concept = Concept(**value)
         if concept.scheme.startswith("99") and concept.scheme != PRIVATE_SCHEME:
             self._refuse(path, f"unknown private coding scheme '{concept.scheme}'; ours is {PRIVATE_SCHEME}")
@@ -244,12 +252,14 @@ class _Builder:
             self._refuse(path, f"does not match {rules.pattern}")
         return value
 
-    def _same_keys(self, value: Any, wanted: set[str], path: tuple[str, ...]) -> None:
+    def _same_keys(
+        self, value: Any, wanted: set[str], path: tuple[str, ...], optional: Set[str] = frozenset()
+    ) -> None:
         if not isinstance(value, dict):
             self._refuse(path, f"a table with {', '.join(sorted(wanted))} is needed")
         for key in sorted(set(value) - wanted):
             self._refuse((*path, key), "unknown key")
-        for key in sorted(wanted - set(value)):
+        for key in sorted(wanted - optional - set(value)):
             self._refuse(path, f"key '{key}' is missing")
 
     def _refuse(self, path: tuple[str, ...], why: str) -> NoReturn:

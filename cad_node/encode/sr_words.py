@@ -1,0 +1,153 @@
+"""What a report says in sentences; every word is from the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cad_node.codes import LATERALITY, Concept
+from cad_node.domain import (
+    ImageResult,
+    Laterality,
+    LengthUnit,
+    Lesion,
+    LesionKey,
+    SonographerNotes,
+    Status,
+    StudyResult,
+)
+from cad_node.encode.provenance import Context
+from cad_node.encode.seg import key_lesion, lesion_tracks, tracking_id
+from cad_node.encode.source import Source
+
+_SIDES = {Laterality.LEFT: LATERALITY["L"], Laterality.RIGHT: LATERALITY["R"]}
+
+
+def percent(probability: float) -> float:
+    """A probability as it is written: the band is that of the figure which the reader sees."""
+    return round(100 * float(probability), 1)
+
+
+def band_label(lesion: Lesion, context: Context) -> str:
+    """Name of the likelihood band; a dash where the templates have none for it."""
+    band = context.templates.sr.assessment.band(percent(lesion.probabilities.malignant))
+    return band.label if band else "-"
+
+
+def side(notes: SonographerNotes, source: Source) -> tuple[Concept | None, bool]:
+    """The side of a lesion, and whether text and header contradict each other, so that there is none."""
+    typed = _SIDES.get(notes.laterality) if notes.laterality else None
+    header = source.laterality
+    if typed is None or header is None or header == typed:
+        return typed or header, False
+    # A header that says "both" is right either way, and the text says more.
+    return (typed, False) if header == LATERALITY["B"] else (None, True)
+
+
+def position_parts(notes: SonographerNotes, context: Context, *, conflict: bool = False) -> list[str]:
+    """What was typed of the place, in words; a side that the header contradicts is left out."""
+    words = context.templates.sr.position
+    parts: list[str] = []
+    if notes.laterality and not conflict:
+        parts.append(getattr(words, notes.laterality.value))
+    if notes.quadrant:
+        parts.append(getattr(words, notes.quadrant.value))
+    if notes.clock_face is not None:
+        parts.append(words.clock_face.format(hour=_hour(notes.clock_face)))
+    if notes.nipple_distance_mm is not None:
+        distance = context.templates.wording.number(notes.nipple_distance_mm, 0)
+        parts.append(words.nipple_distance.format(distance=distance))
+    if notes.plane:
+        parts.append(getattr(words, notes.plane.value))
+    return parts
+
+
+def _hour(clock_face: float) -> str:
+    hour = int(clock_face)
+    return str(hour) if clock_face == hour else f"{hour}:{round(60 * (clock_face - hour)):02d}"
+
+
+def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context: Context) -> str:
+    """A lesion in one line: how likely, how large, how deep, how it lies, where."""
+    phrases, number = context.templates.sr.phrases, context.templates.wording.number
+    sizes, described = lesion.measurements, lesion.description
+    digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
+    parts = [
+        phrases.class_.format(
+            class_name=context.templates.wording.class_name(lesion.probabilities),
+            percent=number(percent(lesion.probabilities.malignant), 1),
+            band=band_label(lesion, context),
+        ),
+        phrases.size.format(
+            long_axis=number(sizes.long_axis.length, digits),
+            short_axis=number(sizes.short_axis.length, digits),
+            area=number(sizes.area, digits),
+            unit=sizes.unit.value,
+        ),
+    ]
+    if described.depth_mm is not None:
+        parts.append(phrases.depth.format(depth=number(described.depth_mm, 1)))
+    parts += [
+        getattr(phrases, word.value) for word in (described.orientation, described.shape) if word is not None
+    ]
+    parts += position_parts(image.notes, context, conflict=side(image.notes, source)[1])
+    return context.templates.sr.lesion.sentence.format(
+        tracking_id=tracking_id(source, lesion.number, context), parts="; ".join(parts)
+    )
+
+
+def ranked_lesions(result: StudyResult) -> list[tuple[ImageResult, Lesion]]:
+    """Every lesion with its image, the greatest probability of cancer first, the larger where equal."""
+    found = [(image, key_lesion(track)) for image in result.images for track in lesion_tracks(image).values()]
+    return sorted(found, key=lambda pair: (-pair[1].probabilities.malignant, -pair[1].measurements.area))
+
+
+def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[str]:
+    """The result of a study in a few sentences, the most suspicious lesion first."""
+    template = context.templates.sr.summary
+    analysed = sum(image.status is Status.ANALYSED for image in result.images)
+    refused = len(result.images) - analysed
+    if not analysed:
+        return [template.nothing_analysed.format(refused=refused)]
+    ranked = ranked_lesions(result)
+    lines = []
+    if not ranked:
+        lines.append(template.nothing_found.format(images=analysed, refused=refused))
+    else:
+        lines.append(template.found.format(lesions=len(ranked), images=analysed, refused=refused))
+    for rank, (image, lesion) in enumerate(ranked, start=1):
+        line = template.most_suspicious if rank == 1 else template.further
+        words = {
+            "tracking_id": tracking_id(sources[image.reference.sop_instance_uid], lesion.number, context),
+            "class_name": context.templates.wording.class_name(lesion.probabilities),
+            "percent": context.templates.wording.number(percent(lesion.probabilities.malignant), 1),
+            "band": band_label(lesion, context),
+        }
+        lines.append(line.format(**words) if rank == 1 else line.format(rank=rank, **words))
+    lines += [_same(group, sources, context) for group in result.same_lesions]
+    marked = [sources[image.reference.sop_instance_uid].name for image in result.images if image.notes.marked]
+    if marked:
+        lines.append(template.marked.format(images=", ".join(marked)))
+    lines += _about_probabilities(context)
+    if ranked:
+        lines.append(template.bands)
+    return lines
+
+
+def _same(group: Sequence[LesionKey], sources: Mapping[str, Source], context: Context) -> str:
+    names = [tracking_id(sources[key.sop_instance_uid], key.number, context) for key in group]
+    return context.templates.sr.summary.same_lesion.format(tracking_ids=", ".join(names))
+
+
+def _about_probabilities(context: Context) -> list[str]:
+    calibration, number = context.provenance.calibration, context.templates.wording.number
+    if calibration is None:
+        return []
+    template = context.templates.sr.summary
+    temperature = number(calibration.temperature, 3)
+    if calibration.error is None:
+        return [template.calibration_unmeasured.format(temperature=temperature)]
+    return [
+        template.calibration.format(
+            temperature=temperature, error=number(100 * calibration.error, 1), images=calibration.images
+        )
+    ]
