@@ -14,6 +14,7 @@ from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.loop import TrainSettings
+    from cad_node.train.splits import SplitKind
 
 
 def train(
@@ -24,6 +25,13 @@ def train(
     folds: Annotated[
         str, typer.Option("--folds", help="Folds to learn from; a tenth of their groups validates.")
     ] = "1,2,3,4",
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Learn only from these data sets, such as BUS-BRA; default: all.")
+    ] = "",
+    split: Annotated[
+        str,
+        typer.Option("--split", help="grouped: by patient. papers: BUSI at random, to show what that does."),
+    ] = "grouped",
     run: Annotated[
         Path, typer.Option("--run", help="Checkpoints and curves; an interrupted run goes on from here.")
     ] = Path("runs/breast-us"),
@@ -79,7 +87,8 @@ def train(
         seed=seed,
         threads=threads,
     )
-    found = training_data(data, parse_folds(folds), seed)
+    datasets = parse_names(dataset)
+    found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
     console.print(
         f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
         f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
@@ -98,7 +107,9 @@ def train(
             "epochs": int(last["epoch"]),
             "clean_copies": int(last["clean_copies"]),
         },
-        command=_command(folds, settings, int(last["epoch"]), export, clean_cache, start_from),
+        command=_command(
+            folds, datasets, split, settings, int(last["epoch"]), export, clean_cache, start_from
+        ),
     )
     folder = (output or models_dir()) / export
     sha256 = export_bundle(network, settings, decisions, origin, folder, version)
@@ -119,11 +130,43 @@ def parse_folds(text: str) -> tuple[int, ...]:
         raise SettingsError(f"'{text}' is no list of folds.", "Write it like 1,2,3,4.") from error
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names of a list like "BUSI,BUS-BRA"."""
+    return tuple(sorted({part.strip() for part in text.split(",")} - {""}))
+
+
+def parse_split(text: str) -> SplitKind:
+    """The kind of split that is named.
+
+    Raises
+    ------
+    SettingsError
+        There is none of this name.
+    """
+    from cad_node.train.splits import SplitKind
+
+    try:
+        return SplitKind(text)
+    except ValueError as error:
+        raise SettingsError(f"There is no split '{text}'.", f"Splits are: {', '.join(SplitKind)}.") from error
+
+
 def _command(
-    folds: str, settings: TrainSettings, epochs: int, export: str, clean: Path | None, start: Path | None
+    folds: str,
+    datasets: tuple[str, ...],
+    split: str,
+    settings: TrainSettings,
+    epochs: int,
+    export: str,
+    clean: Path | None,
+    start: Path | None,
 ) -> str:
     """The command that repeats the run anywhere: no path of this machine in it."""
     words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
+    if datasets:
+        words += ["--dataset", ",".join(datasets)]
+    if split != "grouped":
+        words += ["--split", split]
     words += ["--size", str(settings.size_px), "--batch", str(settings.batch), "--seed", str(settings.seed)]
     words += ["--peak-rate", f"{settings.peak_rate:g}"]
     if start is not None:

@@ -35,8 +35,9 @@ _FLIPS_GAIN = 0.002
 # The image's own verdict in the veto costs an answer of the class head; the same.
 _SHARE_GAIN = 0.005
 _PLATEAU = 0.002
-# Normals are few in validation data, in service they are most images.
-_NORMALS_WEIGHT = 0.25
+# Normals are few in validation data, in service they are most images: here a third, as if the three
+# classes were alike.
+NORMALS_WEIGHT = 1 / 3
 # A decision must hold for findings that look a little more, or less, normal: Gaussian
 # steps of the log-odds, as two images of one scan differ.
 _STEPS = np.linspace(-1.0, 1.0, 9)
@@ -50,6 +51,7 @@ def decide(
     validation: Sequence[Sample],
     clean: Path | None = None,
     aim: float = ABSTENTION_AIM,
+    normals_weight: float = NORMALS_WEIGHT,
 ) -> Decisions:
     """Settings that serve the validation images best, with and without annotations.
 
@@ -61,6 +63,9 @@ def decide(
         The validation images, and their copies without annotations where there are any.
     aim
         Share of right classes among those that are named.
+    normals_weight
+        What images of normal tissue weigh in the choice of the veto, in [0, 1]. More of it
+        shows fewer false lesions and misses more true ones.
     """
     flips = _flips_pay(network, settings, folder, validation)
     model = LesionModel(_unfinished(settings, flips), network)
@@ -70,7 +75,7 @@ def decide(
     # The veto reads calibrated probabilities, so the temperature comes before it, from the masks
     # that the threshold alone gives, and again from those that are left.
     chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
-    chosen = choose_veto(seen, chosen)
+    chosen = choose_veto(seen, chosen, normals_weight)
     chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
     logits, target = _answers(seen, chosen)
     return replace(chosen, abstain_below=choose_height(softmax(logits / chosen.temperature), target, aim))
@@ -115,13 +120,15 @@ def _lesion_dice(seen: Sequence[Evidence], threshold: float) -> float:
     return float(np.mean([np.mean(scores) for scores in by_dataset.values()])) if by_dataset else 0.0
 
 
-def choose_veto(seen: Sequence[Evidence], decisions: Decisions) -> Decisions:
+def choose_veto(
+    seen: Sequence[Evidence], decisions: Decisions, normals_weight: float = NORMALS_WEIGHT
+) -> Decisions:
     """The veto, and the image's share in it, that serve images with and without a lesion best.
 
     Judged only on data sets that have normal images: elsewhere the network has
     learned that there are none. Half of an image's score is its Dice (1 or 0 for
     normal tissue without or with a finding), half whether its class is right; the
-    normals weigh a quarter. Each veto is tried with findings that look a little
+    normals weigh `normals_weight`. Each veto is tried with findings that look a little
     more and a little less normal than they did, so that one image more or less
     changes little.
     """
@@ -132,7 +139,7 @@ def choose_veto(seen: Sequence[Evidence], decisions: Decisions) -> Decisions:
     best, best_score = decisions, -1.0
     for share in _IMAGE_SHARES:
         trials = [replace(decisions, normal_veto=veto, veto_image_share=share) for veto in _VETOES]
-        scores = [_veto_score(judged, trial) for trial in trials]
+        scores = [_veto_score(judged, trial, normals_weight) for trial in trials]
         if max(scores) > best_score + _SHARE_GAIN:
             best, best_score = trials[_middle(scores)], max(scores)
     return best
@@ -146,7 +153,7 @@ def _middle(scores: Sequence[float]) -> int:
     return (first + last) // 2
 
 
-def _veto_score(judged: Sequence[Evidence], trial: Decisions) -> float:
+def _veto_score(judged: Sequence[Evidence], trial: Decisions, normals_weight: float) -> float:
     lesions: list[float] = []
     normals: list[float] = []
     for one in judged:
@@ -158,7 +165,7 @@ def _veto_score(judged: Sequence[Evidence], trial: Decisions) -> float:
         (lesions if one.drawn else normals).append(score)
     if not lesions or not normals:
         return float(np.mean(lesions or normals))
-    return float((1 - _NORMALS_WEIGHT) * np.mean(lesions) + _NORMALS_WEIGHT * np.mean(normals))
+    return float((1 - normals_weight) * np.mean(lesions) + normals_weight * np.mean(normals))
 
 
 def _kept(one: Evidence, decisions: Decisions, step: float = 0.0) -> int:

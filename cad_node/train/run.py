@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +14,11 @@ from torch import Tensor
 
 from cad_node.errors import SettingsError
 from cad_node.networks import LesionNetwork, load_bundle
-from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.train.augment import Augmentation
-from cad_node.train.data import PreparedImages, Sample, Split, read_manifest, split_by_group
+from cad_node.train.data import PreparedImages, Sample, Split, split_by_group
+from cad_node.train.learned import read_learned
 from cad_node.train.loop import TrainSettings, train
+from cad_node.train.splits import SplitKind, read_split
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,15 @@ class TrainingData:
     folds: tuple[int, ...]
     conflicting: int
     colour_doppler: int = 0
+    datasets: tuple[str, ...] = ()
+    kind: SplitKind = SplitKind.GROUPED
 
     def describe(self) -> dict[str, Any]:
         """Counts for the model card."""
         return {
             "folds": list(self.folds),
+            "datasets": list(self.datasets),
+            "split": self.kind.value,
             "training": _counts(self.split.training),
             "validation": _counts(self.split.validation),
             "left_out_for_contradictory_labels": self.conflicting,
@@ -53,15 +57,21 @@ def _counts(samples: tuple[Sample, ...]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def training_data(folder: Path, folds: tuple[int, ...], seed: int) -> TrainingData:
-    """The given folds, a tenth of their groups kept for validation.
+def training_data(
+    folder: Path,
+    folds: tuple[int, ...],
+    seed: int,
+    datasets: tuple[str, ...] = (),
+    kind: SplitKind = SplitKind.GROUPED,
+) -> TrainingData:
+    """The given folds, of all data sets or of some, a tenth of their groups kept for validation.
 
     Raises
     ------
     SettingsError
         The manifest is wrong, or none of its images is in these folds.
     """
-    manifest = read_manifest(folder)
+    manifest = read_split(folder, kind, datasets)
     chosen = [sample for sample in manifest.samples if sample.fold in folds]
     if not chosen:
         raise SettingsError(
@@ -75,7 +85,8 @@ def training_data(folder: Path, folds: tuple[int, ...], seed: int) -> TrainingDa
         tuple(sample for sample in split.training if sample not in refused),
         tuple(sample for sample in split.validation if sample not in refused),
     )
-    return TrainingData(split, folds, manifest.conflicting, len(refused))
+    learned = tuple(sorted({sample.dataset for sample in chosen}))
+    return TrainingData(split, folds, manifest.conflicting, len(refused), learned, kind)
 
 
 def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
@@ -107,14 +118,14 @@ def load_start(folder: Path, data: TrainingData) -> dict[str, Tensor]:
     Raises
     ------
     SettingsError
-        The model has learned from other folds, whose figures would then be worth nothing.
+        The model has learned from other images, whose figures would then be worth nothing.
     """
     bundle = load_bundle(folder)
-    seen = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))["data"].get("folds", [])
-    if not set(seen) <= set(data.folds):
+    seen = read_learned(folder)
+    if not (seen.folds <= set(data.folds) and seen.datasets <= set(data.datasets) and seen.kind is data.kind):
         raise SettingsError(
-            f"{bundle.name} was trained on the folds {', '.join(map(str, seen))}.",
-            "Start from a model of the same folds, or name all of these with --folds.",
+            f"{bundle.name} was trained on {seen}.",
+            "Start from a model of the same folds and data sets, or name all of these for this run.",
         )
     return bundle.load_network().state_dict()
 
@@ -183,5 +194,6 @@ def train_from_settings(
     """Repeat a bundle's training from its train.json, without exporting."""
     chosen = settings_from_json(settings)
     folds = tuple(int(fold) for fold in data["folds"])
-    found = training_data(folder, folds, chosen.seed)
+    kind = SplitKind(data.get("split", SplitKind.GROUPED))
+    found = training_data(folder, folds, chosen.seed, tuple(data.get("datasets", ())), kind)
     return run_training(folder, found, chosen, run, load_imagenet(None))

@@ -64,7 +64,7 @@ def test_training_goes_on_from_a_model_and_says_so(trained):
 
 
 def test_model_that_has_seen_other_folds_is_no_place_to_start(trained):
-    with pytest.raises(SettingsError, match="was trained on the folds 1, 2"):
+    with pytest.raises(SettingsError, match="was trained on fold 1, 2 of BUS-BRA and BUSI"):
         train(
             data=trained / "data", folds="1", run=trained / "runs" / "three", epochs=1, size_px=64,
             threads=1, start_from=trained / "models" / "tiny",
