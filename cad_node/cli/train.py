@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def train(
     data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images.")],
+    task: Annotated[
+        str, typer.Option("--task", help="lesions, or annotations: what is drawn on a picture.")
+    ] = "lesions",
     export: Annotated[
         str | None, typer.Option("--export", help="Name of the model folder to write.", show_default=False)
     ] = None,
@@ -33,8 +36,17 @@ def train(
         typer.Option("--split", help="grouped: by patient. papers: BUSI at random, to show what that does."),
     ] = "grouped",
     run: Annotated[
-        Path, typer.Option("--run", help="Checkpoints and curves; an interrupted run goes on from here.")
-    ] = Path("runs/breast-us"),
+        Path | None,
+        typer.Option(
+            "--run",
+            help="Checkpoints and curves; an interrupted run goes on from here. Default: runs/breast-us, "
+            "runs/annotations.",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of --task annotations.")] = 2500,
+    fonts: Annotated[
+        Path | None, typer.Option("--fonts", help="Fonts of --task annotations; default: the system's.")
+    ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the images.")] = 16,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.1, help="Cut the schedule to the epochs that fit.")
@@ -64,10 +76,12 @@ def train(
     ] = None,
     version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",
 ) -> None:
-    """Train a lesion network and export it as a model folder.
+    """Train a network and export it as a model folder.
 
     Thresholds and calibration are fitted on the validation groups. Score the
-    result with `cad-node evaluate` on a fold that was not trained on.
+    result with `cad-node evaluate` on a fold that was not trained on. The
+    annotation network takes --data, --clean-cache, --folds, --steps, --fonts,
+    --seed, --threads and where to write; the other options speak of lesions.
     """
     from cad_node.train.decide import decide
     from cad_node.train.export import Origin, export_bundle
@@ -75,6 +89,25 @@ def train(
     from cad_node.train.run import last_row, load_imagenet, load_start, run_training, training_data
 
     console = Console(stderr=True, soft_wrap=True)
+    if task == "annotations":
+        from cad_node.train.annotations.loop import AnnotationTraining
+        from cad_node.train.annotations.run import run_annotations
+
+        run_annotations(
+            data,
+            clean_cache,
+            parse_folds(folds),
+            AnnotationTraining(steps=steps, seed=seed, threads=threads),
+            run or Path("runs/annotations"),
+            None if export is None else (output or models_dir()) / export,
+            version,
+            console.print,
+            fonts,
+        )
+        return
+    if task != "lesions":
+        raise SettingsError(f"There is no task '{task}'.", "Tasks are lesions and annotations.")
+    run = run or Path("runs/breast-us")
     if size_px % 32:
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
     settings = TrainSettings(

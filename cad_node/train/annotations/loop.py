@@ -68,7 +68,7 @@ class AnnotationTraining:
 # Grown by so much around what is doubted, in pixels of the source.
 _DOUBT_MARGIN_PX = 4
 _VALIDATION_PATCHES = 96
-_DOUBT_FILE = "doubtful.npz"
+DOUBT_FILE = "doubtful.npz"
 
 
 def loss_of(logits: Tensor, kinds: Tensor, ink_weight: float) -> Tensor:
@@ -140,13 +140,13 @@ def train_annotations(
         _resume(checkpoint, network, average, optimizer, state)
         report(f"resumed after step {state.step}")
     doubt_step = round(settings.doubt_after * settings.steps)
-    doubtful = _read_doubt(folder / _DOUBT_FILE, len(training)) if state.step >= doubt_step else None
+    doubtful = _read_doubt(folder / DOUBT_FILE, len(training)) if state.step >= doubt_step else None
     began, first = time.monotonic(), state.step
     sums = 0.0
     while state.step < settings.steps:
         if doubtful is None and state.step >= doubt_step:
             doubtful = doubt(_shadow(average, settings), training, settings.doubt_level, report)
-            _write_doubt(folder / _DOUBT_FILE, doubtful)
+            _write_doubt(folder / DOUBT_FILE, doubtful)
         network.train()
         rate = learning_rate(state.step / settings.steps, settings.peak_rate, settings.warmup)
         for group in optimizer.param_groups:
