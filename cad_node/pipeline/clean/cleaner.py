@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain import Box, CleanFrame, Frame
+from cad_node.domain import Box, CleanFrame, Frame, SonographerNotes
 from cad_node.errors import CadNodeError, CleaningError
 from cad_node.pipeline.clean import cine, inpaint, regions
 from cad_node.pipeline.clean.calipers import CaliperCrosses
 from cad_node.pipeline.clean.colour import ColouredGraphics
 from cad_node.pipeline.clean.marks import Detector, Mark, Picture, paint
+from cad_node.pipeline.clean.notes import TypedLine, code_notes
 from cad_node.pipeline.clean.read_text import TextReader
+from cad_node.pipeline.clean.verify import Reader, SecondReader, left_over
 from cad_node.settings import PipelineSettings
 
 Fill = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.uint8]]
@@ -40,6 +42,8 @@ INPAINTERS: Mapping[str, Inpainter] = {
     "navier-stokes": Inpainter(inpaint.navier_stokes, f"Navier-Stokes, radius {inpaint.RADIUS_PX} px"),
     "telea": Inpainter(inpaint.telea, f"Telea's fast marching, radius {inpaint.RADIUS_PX} px"),
 }
+# Kinds of marks by which an image counts as marked on the lesion.
+MEASURING = frozenset({"caliper", "caliper label", "caliper line", "line"})
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,24 @@ class Cleaner:
         CPU threads of the OCR engine.
     detectors
         Other detectors than those of `DETECTORS`.
+    reader
+        Another reader of cleaned pictures than the second OCR engine.
     """
 
     def __init__(
-        self, settings: PipelineSettings, threads: int = 1, *, detectors: Sequence[Detector] | None = None
+        self,
+        settings: PipelineSettings,
+        threads: int = 1,
+        *,
+        detectors: Sequence[Detector] | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.detectors = (
             [make(settings, threads) for make in DETECTORS.values()] if detectors is None else [*detectors]
         )
         self._inpainter = INPAINTERS[settings.inpainting]
+        second = reader or SecondReader(settings.verify_confidence, threads)
+        self._reader = second if settings.verify_cleaning else None
 
     def describe(self) -> tuple[str, ...]:
         """One line a step, in order."""
@@ -97,6 +110,7 @@ class Cleaner:
             f"cine: every {cine.STRETCH}th frame searched in full, marks followed in between",
             f"inpainting: {self._inpainter.description}, mask widened by {inpaint.MARGIN_PX} px; "
             "zero outside the region",
+            self._reader.describe() if self._reader else "check: none, by the settings",
         )
 
     def clean_image(self, frames: Sequence[Frame]) -> Iterator[CleanFrame]:
@@ -108,8 +122,8 @@ class Cleaner:
         Raises
         ------
         CleaningError
-            Marks could not be looked for or removed. Frames that were already
-            handed out are clean.
+            Marks could not be looked for or removed, or text can still be read. Frames that
+            were already handed out were not found wanting, but the image as a whole was.
         """
         if len(frames) == 1:
             yield self.clean_frame(frames[0])
@@ -122,6 +136,9 @@ class Cleaner:
             stretch.append(seen)
             with _closed(start.frame):
                 followed = self._follow(stretch)
+                middle = len(frames) // 2
+                if first < middle < last:
+                    followed = self._check(stretch, followed, middle - first)
             # The last frame opens the next stretch, and is handed out there.
             until = len(stretch) if last == len(frames) - 1 else -1
             for one, marks in zip(stretch[:until], followed[:until], strict=True):
@@ -146,21 +163,37 @@ class Cleaner:
     def _look(self, frame: Frame, like: _Seen | None = None) -> _Seen:
         seen = self._decode(frame, like)
         with _closed(frame):
-            return replace(seen, marks=tuple(self.find_marks(frame, seen.grey, seen.region)))
+            return replace(seen, marks=self._search(seen))
+
+    def _search(self, seen: _Seen) -> tuple[Mark, ...]:
+        """The marks of a frame, and what the second reader says must go as well."""
+        marks = self.find_marks(seen.frame, seen.grey, seen.region)
+        return (*marks, *self._left_over(seen, marks))
+
+    def _left_over(self, seen: _Seen, marks: Sequence[Mark]) -> list[Mark]:
+        if self._reader is None:
+            return []
+        part = np.ascontiguousarray(seen.grey[seen.region.slices])
+        inside = [mark.moved(-seen.region.row_start, -seen.region.column_start) for mark in marks]
+        more = left_over(part, inside, lambda some: self._filled(part, some)[0], self._reader)
+        return [mark.moved(seen.region.row_start, seen.region.column_start) for mark in more]
 
     def _follow(self, stretch: Sequence[_Seen]) -> list[tuple[Mark, ...]]:
-        def search(index: int) -> list[Mark]:
-            one = stretch[index]
-            return self.find_marks(one.frame, one.grey, one.region)
-
         first, last = stretch[0], stretch[-1]
         return cine.follow(
             [one.grey for one in stretch],
             cine.Look(first.grey, first.marks),
             cine.Look(last.grey, last.marks),
             first.region,
-            search,
+            lambda index: self._search(stretch[index]),
         )
+
+    def _check(
+        self, stretch: Sequence[_Seen], followed: list[tuple[Mark, ...]], index: int
+    ) -> list[tuple[Mark, ...]]:
+        """The marks of a stretch, after the second reader saw one frame that was not searched."""
+        more = self._left_over(stretch[index], followed[index])
+        return [(*marks, *more) for marks in followed]
 
     def find_marks(self, frame: Frame, grey: NDArray[np.uint8], region: Box) -> list[Mark]:
         """All marks inside a region, in the coordinates of the frame."""
@@ -172,17 +205,24 @@ class Cleaner:
             for mark in detector.find(picture)
         ]
 
+    def _filled(
+        self, part: NDArray[np.uint8], marks: Sequence[Mark]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """A picture without its marks, and the pixels that were filled."""
+        mask = paint(marks, part.shape)
+        if not mask.any():
+            return part, mask
+        mask = inpaint.widen(mask)
+        return self._inpainter.fill(part, mask), mask
+
     def _remove(self, seen: _Seen, marks: Sequence[Mark]) -> CleanFrame:
         frame, grey, region = seen.frame, seen.grey, seen.region
         removed = np.zeros(grey.shape, dtype=bool)
         pixels = np.zeros_like(grey)
-        part = np.ascontiguousarray(grey[region.slices])
-        mask = paint(marks, grey.shape)[region.slices]
-        if mask.any():
-            mask = inpaint.widen(mask)
-            part = self._inpainter.fill(part, mask)
-            removed[region.slices] = mask
-        pixels[region.slices] = part
+        inside = [mark.moved(-region.row_start, -region.column_start) for mark in marks]
+        pixels[region.slices], removed[region.slices] = self._filled(
+            np.ascontiguousarray(grey[region.slices]), inside
+        )
         return CleanFrame(
             frame_number=frame.frame_number,
             pixels=pixels,
@@ -190,7 +230,16 @@ class Cleaner:
             spacing=frame.spacing,
             annotations=tuple(mark.annotation for mark in marks),
             removed=removed,
+            notes=read_notes(marks),
         )
+
+
+def read_notes(marks: Sequence[Mark]) -> SonographerNotes:
+    """What the marks of a frame say, as coded data."""
+    lines = [
+        TypedLine(mark.text, mark.annotation.box, mark.annotation.confidence) for mark in marks if mark.text
+    ]
+    return code_notes(lines, marked=any(mark.annotation.kind in MEASURING for mark in marks))
 
 
 def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
