@@ -43,7 +43,7 @@ def train(
             "runs/annotations.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of --task annotations.")] = 2500,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of --task annotations.")] = 1900,
     fonts: Annotated[
         Path | None, typer.Option("--fonts", help="Fonts of --task annotations; default: the system's.")
     ] = None,

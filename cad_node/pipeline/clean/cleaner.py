@@ -16,6 +16,7 @@ from cad_node.errors import CadNodeError, CleaningError
 from cad_node.pipeline.clean import cine, inpaint, regions
 from cad_node.pipeline.clean.calipers import CaliperCrosses
 from cad_node.pipeline.clean.colour import ColouredGraphics
+from cad_node.pipeline.clean.drawn import DrawnMarks, PixelModel
 from cad_node.pipeline.clean.marks import Detector, Mark, Picture, paint
 from cad_node.pipeline.clean.notes import TypedLine, code_notes
 from cad_node.pipeline.clean.read_text import TextReader
@@ -81,6 +82,9 @@ class Cleaner:
         What is removed and how it is filled.
     threads
         CPU threads of the OCR engine.
+    network
+        Says of each pixel whether it is drawn; without it, only text that can be
+        read, colour and calipers are looked for.
     detectors
         Other detectors than those of `DETECTORS`.
     reader
@@ -92,12 +96,14 @@ class Cleaner:
         settings: PipelineSettings,
         threads: int = 1,
         *,
+        network: PixelModel | None = None,
         detectors: Sequence[Detector] | None = None,
         reader: Reader | None = None,
     ) -> None:
-        self.detectors = (
-            [make(settings, threads) for make in DETECTORS.values()] if detectors is None else [*detectors]
-        )
+        if detectors is None:
+            detectors = [make(settings, threads) for make in DETECTORS.values()]
+            detectors += [] if network is None else [DrawnMarks(network)]
+        self.detectors = [*detectors]
         self._inpainter = INPAINTERS[settings.inpainting]
         second = reader or SecondReader(settings.verify_confidence, threads)
         self._reader = second if settings.verify_cleaning else None

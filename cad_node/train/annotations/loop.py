@@ -44,7 +44,7 @@ class AnnotationTraining:
 
     network: Mapping[str, object] = field(default_factory=dict)
     batch: int = 8
-    steps: int = 2500
+    steps: int = 1900
     steps_an_epoch: int = 200
     peak_rate: float = 4e-3
     warmup: float = 0.1

@@ -1,0 +1,124 @@
+"""Find everything drawn on the picture, pixel by pixel, with a network that was trained for it.
+
+What OCR cannot read and no template fits: faint and lone characters, calipers in
+speckle, dotted lines, body marks, arrows, rulers, logos cut by the rim. What is
+drawn is thin or a filled box; anything else that the network marks is believed to
+be tissue and stays, so that no lesion is painted over.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_node.domain import Annotation, Box
+from cad_node.pipeline.clean.marks import Mark, Picture
+
+# Of marks that are drawn: widest stroke, and smallest side of a filled box or bar.
+LARGEST_STROKE_PX = 11
+LARGEST_BOX_PX = 44
+# A box fills its own bounds.
+BOX_FILL = 0.8
+# Fewer pixels than this are grain.
+SMALLEST_AREA_PX = 6
+# Letters of a line, and dots of one, are joined over gaps of so much.
+JOIN_PX = 9
+
+
+class PixelModel(Protocol):
+    """A network that says of each pixel what it is."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a pixel may be; the first is tissue."""
+
+    @property
+    def threshold(self) -> float:
+        """Probability that a mark's surest pixel has at least."""
+
+    @property
+    def spread(self) -> float:
+        """Probability that all pixels of a mark have at least."""
+
+    def describe(self) -> str:
+        """Name, version and hash, for provenance."""
+
+    def predict(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities of a grey picture `(rows, columns)`, float32 `(kinds, rows, columns)`."""
+
+
+class DrawnMarks:
+    """Detector of all that is drawn, by a pixel network."""
+
+    def __init__(self, model: PixelModel) -> None:
+        self._model = model
+
+    def describe(self) -> str:
+        """One line for `cad-node explain` and for provenance."""
+        return (
+            f"drawn marks: network {self._model.describe()}, probability >= {self._model.threshold:g}, "
+            "thin strokes and filled boxes only"
+        )
+
+    def find(self, picture: Picture) -> list[Mark]:
+        """One mark for what lies together, of the kind that most of it is."""
+        chances = self._model.predict(picture.grey)
+        drawn = 1 - chances[0]
+        ink = believable(drawn, self._model.threshold, self._model.spread)
+        if not ink.any():
+            return []
+        joined = cv2.dilate(ink.astype(np.uint8), np.ones((JOIN_PX, JOIN_PX), np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+        marks = []
+        for label in range(1, count):
+            left, top, width, height = (int(value) for value in stats[label, :4])
+            around = Box(top, top + height, left, left + width)
+            mask = ink[around.slices] & (labels[around.slices] == label)
+            if int(mask.sum()) < SMALLEST_AREA_PX:
+                continue
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            box = Box(
+                top + int(rows[0]),
+                top + int(rows[-1]) + 1,
+                left + int(columns[0]),
+                left + int(columns[-1]) + 1,
+            )
+            inside = chances[:, box.row_start : box.row_stop, box.column_start : box.column_stop][:, tight]
+            kind = self._model.kinds[1 + int(inside[1:].sum(axis=1).argmax())]
+            sureness = float(drawn[box.slices][tight].mean())
+            marks.append(Mark(Annotation(box, kind, round(min(1.0, sureness), 3)), tight.copy()))
+        return marks
+
+
+def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> NDArray[np.bool_]:
+    """The pixels of what is drawn, bool `(rows, columns)`.
+
+    A piece of `spread` or more counts if some of it has `threshold`, and if it is
+    as thin as a stroke, or a box.
+
+    Parameters
+    ----------
+    drawn
+        Probability of each pixel to be of a mark, float32 `(rows, columns)`.
+    """
+    weak = (drawn >= spread).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    kept = np.zeros(count, dtype=bool)
+    kept[np.unique(labels[drawn >= threshold])] = True
+    kept[0] = False
+    if not kept.any():
+        return np.zeros(drawn.shape, dtype=bool)
+    # The rim of the picture cuts a mark, it does not make it thinner.
+    depth = cv2.distanceTransform(cv2.copyMakeBorder(weak, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 3)
+    rows, columns = np.nonzero(kept[labels])
+    widest = np.zeros(count, np.float32)
+    np.maximum.at(widest, labels[rows, columns], depth[rows + 1, columns + 1])
+    bounds = stats[:, cv2.CC_STAT_WIDTH] * stats[:, cv2.CC_STAT_HEIGHT]
+    narrow = np.minimum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) <= LARGEST_BOX_PX
+    boxes = narrow & (stats[:, cv2.CC_STAT_AREA] >= BOX_FILL * bounds)
+    kept &= boxes | (2 * widest <= LARGEST_STROKE_PX)
+    return np.asarray(kept[labels], dtype=bool)
