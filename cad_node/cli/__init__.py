@@ -40,15 +40,17 @@ def _root(
 def _register() -> None:
     from cad_node.cli.answers import answers_app
     from cad_node.cli.check import check
+    from cad_node.cli.compare import compare
     from cad_node.cli.demo import demo
     from cad_node.cli.evaluate import evaluate
     from cad_node.cli.explain import explain
+    from cad_node.cli.export import export
     from cad_node.cli.jobs import jobs_app
     from cad_node.cli.process import process
     from cad_node.cli.serve import serve
     from cad_node.cli.train import train
 
-    for command in (serve, process, demo, check, explain, train, evaluate):
+    for command in (serve, process, demo, check, explain, train, evaluate, compare, export):
         app.command()(command)
     app.add_typer(jobs_app, name="jobs")
     app.add_typer(answers_app, name="answers")
