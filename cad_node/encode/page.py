@@ -13,6 +13,7 @@ import jinja2
 
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
+from cad_node.encode.sr_words import band_label, outline_words, position_parts
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 
@@ -67,6 +68,8 @@ def render_page(
             }
             | {"uncertain": "#{:02x}{:02x}{:02x}".format(*templates.preview.colours.uncertain)},
             sr=sr,
+            text=templates.page_words.text,
+            language=templates.sr.document.language.value,
         )
     except jinja2.UndefinedError as error:
         raise TemplateError(f"{PAGE_FILE}: {error.message}.", "Compare with the shipped template.") from error
@@ -109,7 +112,7 @@ def _lesion(
     position: int, image: ImageResult, track: list[Lesion], previews: Mapping[str, str], templates: Templates
 ) -> dict[str, Any]:
     lesion = key_lesion(track)
-    sizes = lesion.measurements
+    sizes, described, number = lesion.measurements, lesion.description, templates.wording.number
     digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
     return {
         "image": position,
@@ -121,9 +124,13 @@ def _lesion(
         "p_malignant": lesion.probabilities.malignant,
         "p_benign": lesion.probabilities.benign,
         "p_normal": lesion.probabilities.normal,
-        "long_axis": f"{sizes.long_axis.length:.{digits}f}",
-        "short_axis": f"{sizes.short_axis.length:.{digits}f}",
-        "area": f"{sizes.area:.{digits}f}",
+        "band": band_label(lesion, templates),
+        "long_axis": number(sizes.long_axis.length, digits),
+        "short_axis": number(sizes.short_axis.length, digits),
+        "area": number(sizes.area, digits),
+        "depth": number(described.depth_mm, 1) if described.depth_mm is not None else "",
+        "outline": "; ".join(outline_words(described, templates)),
+        "place": "; ".join(position_parts(image.notes, templates)),
         "unit": sizes.unit.value,
         "preview": previews.get(image.reference.sop_instance_uid, ""),
     }

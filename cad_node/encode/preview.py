@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from cad_node.domain import Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
-from cad_node.encode.template import Colour, PreviewTemplate, Templates
+from cad_node.encode.sr_words import band_label
+from cad_node.encode.template import PreviewTemplate, Templates
+from cad_node.encode.template_text import Colour
 
 # Outlines are drawn this many times larger and shrunk: Pillow draws lines without smoothing.
 _SMOOTHING = 3
 # Lesions listed in the panel; more are counted.
 _MOST_LISTED = 4
 _MARGIN = 24
-_PLAIN = {"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "’": "'", "“": '"', "”": '"'}
 
 
 def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
@@ -134,32 +133,21 @@ def _draw_number(
         (x, y),
         str(lesion.number),
         fill=template.colours.background,
-        font=_font(template.picture.font_size),
+        font=template.picture.font.at(template.picture.font_size),
         anchor="mm",
     )
 
 
-@lru_cache(maxsize=64)
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _drawable(text: str) -> str:
-    """The text in the letters that Pillow's own font has: accents dropped, dashes plain."""
-    for typographic, plain in _PLAIN.items():
-        text = text.replace(typographic, plain)
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-
-
 def _panel_height(lesions: int, template: PreviewTemplate) -> int:
     blocks = max(1, min(lesions, _MOST_LISTED))
-    return round(template.picture.font_size * (8.2 * blocks + 7)) + 2 * _MARGIN
+    return round(template.picture.font_size * (9.6 * blocks + 7)) + 2 * _MARGIN
 
 
 class _Panel:
     """The figures at the right, written from top to bottom."""
 
     def __init__(self, canvas: Image.Image, left: int, templates: Templates) -> None:
+        self._templates = templates
         self._template = templates.preview
         self._words = templates.wording
         self._canvas = canvas
@@ -167,7 +155,6 @@ class _Panel:
         self._pen.rectangle((left, 0, canvas.width, canvas.height), fill=self._template.colours.panel)
         self._left, self._right = left + _MARGIN, canvas.width - _MARGIN
         self._y = float(_MARGIN)
-        self._small = _font(self._template.picture.font_size * 0.6)
 
     def draw(self, image: ImageResult, found: FrameResult, lesions: list[Lesion]) -> None:
         """Everything that stands in the panel."""
@@ -202,22 +189,17 @@ class _Panel:
         sizes = lesion.measurements
         colour = colours.of(lesion.probabilities)
         heading = text.lesion.format(number=lesion.number)
-        self._write(heading, 1.2, colours.text, 0)
-        self._write(self._words.class_tag(lesion.probabilities), 1.2, colour, 1.9, right=True)
+        self._pair(heading, self._words.class_tag(lesion.probabilities), 1.2, 1.9, colours.text, colour)
         self._bar(lesion.probabilities.malignant, colour)
-        unit = sizes.unit.value
+        unit, number = sizes.unit.value, self._words.number
         digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
-        for name, value, power in (
-            (text.long_axis, sizes.long_axis.length, ""),
-            (text.short_axis, sizes.short_axis.length, ""),
-            (text.area, sizes.area, "2"),
+        for name, value in (
+            (text.band, band_label(lesion, self._templates)),
+            (text.long_axis, f"{number(sizes.long_axis.length, digits)} {unit}"),
+            (text.short_axis, f"{number(sizes.short_axis.length, digits)} {unit}"),
+            (text.area, f"{number(sizes.area, digits)} {unit}²"),
         ):
-            self._write(name, 0.95, colours.faint, 0)
-            if power:  # the font has no superscripts
-                self._pen.text((self._right, self._y - 2), power, colours.text, self._small, anchor="ra")
-            self._write(
-                f"{value:.{digits}f} {unit}", 0.95, colours.text, 1.35, right=True, indent=bool(power)
-            )
+            self._pair(name, value, 0.95, 1.35)
         if sizes.unit is LengthUnit.PIXEL:
             self._write(text.uncalibrated, 0.8, colours.faint, 1.3)
         self._y += self._template.picture.font_size * 0.9
@@ -225,14 +207,29 @@ class _Panel:
     def _bar(self, probability: float, colour: Colour) -> None:
         """The probability of cancer as figure and bar."""
         colours, size = self._template.colours, self._template.picture.font_size
-        self._write(self._template.text.probability, 0.95, colours.faint, 0)
-        self._write(f"{100 * probability:.0f} %", 0.95, colours.text, 1.4, right=True)
+        self._pair(self._template.text.probability, f"{100 * probability:.0f} %", 0.95, 1.4)
         height = size * 0.4
         box = (self._left, self._y, self._right, self._y + height)
         self._pen.rounded_rectangle(box, height / 2, fill=colours.background)
         filled = self._left + max(height, (self._right - self._left) * probability)
         self._pen.rounded_rectangle((self._left, self._y, filled, self._y + height), height / 2, fill=colour)
         self._y += size
+
+    def _pair(
+        self,
+        name: str,
+        value: str,
+        size: float,
+        step: float,
+        name_colour: Colour | None = None,
+        value_colour: Colour | None = None,
+    ) -> None:
+        """A name at the left and its value at the right of the same line."""
+        colours, font = self._template.colours, self._template.picture
+        width = self._pen.textlength(value, font.font.at(font.font_size * size))
+        self._write(value, size, value_colour or colours.text, 0, right=True)
+        room = max(self._right - self._left - width - font.font_size / 2, 0)
+        self._write(name, size, name_colour or colours.faint, step, room=room)
 
     def _write(
         self,
@@ -242,16 +239,16 @@ class _Panel:
         step: float,
         *,
         right: bool = False,
-        indent: bool = False,
+        room: float | None = None,
     ) -> None:
-        """A line of text, made smaller until it fits, then `step` lines down."""
-        text = _drawable(text)
-        font_size = self._template.picture.font_size
-        points = font_size * size
-        room = self._right - self._left
-        while points > font_size * 0.5 and self._pen.textlength(text, _font(points)) > room:
+        """A line of text, made smaller until it fits the room, then `step` lines down."""
+        picture = self._template.picture
+        points = picture.font_size * size
+        room = self._right - self._left if room is None else room
+        while points > picture.font_size * 0.5 and self._pen.textlength(text, picture.font.at(points)) > room:
             points -= 0.5
-        edge = self._right - (self._pen.textlength("2", self._small) + 1 if indent else 0)
-        x, anchor = (edge, "ra") if right else (self._left, "la")
-        self._pen.text((x, self._y), text, fill=colour, font=_font(points), anchor=anchor)
-        self._y += font_size * step
+        x, anchor = (self._right, "rs") if right else (self._left, "ls")
+        # On one line, whatever the sizes of its two ends.
+        base = self._y + picture.font_size * size
+        self._pen.text((x, base), text, fill=colour, font=picture.font.at(points), anchor=anchor)
+        self._y += picture.font_size * step

@@ -146,7 +146,7 @@ def _comments(
     words = context.templates.sr
     texts = [lesion_sentence(image, lesion, source, context)]
     _, conflict = side(image.notes, source)
-    typed = position_parts(image.notes, context, conflict=conflict)
+    typed = position_parts(image.notes, context.templates, conflict=conflict)
     if typed:
         texts.append(words.position.typed.format(parts="; ".join(typed)))
     if conflict:

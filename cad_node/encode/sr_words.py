@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cad_node.codes import LATERALITY, Concept
 from cad_node.domain import (
+    Description,
     ImageResult,
     Laterality,
     LengthUnit,
@@ -18,6 +19,7 @@ from cad_node.domain import (
 from cad_node.encode.provenance import Context
 from cad_node.encode.seg import key_lesion, lesion_tracks, tracking_id
 from cad_node.encode.source import Source
+from cad_node.encode.template import Templates
 
 _SIDES = {Laterality.LEFT: LATERALITY["L"], Laterality.RIGHT: LATERALITY["R"]}
 
@@ -27,9 +29,9 @@ def percent(probability: float) -> float:
     return round(100 * float(probability), 1)
 
 
-def band_label(lesion: Lesion, context: Context) -> str:
+def band_label(lesion: Lesion, templates: Templates) -> str:
     """Name of the likelihood band; a dash where the templates have none for it."""
-    band = context.templates.sr.assessment.band(percent(lesion.probabilities.malignant))
+    band = templates.sr.assessment.band(percent(lesion.probabilities.malignant))
     return band.label if band else "-"
 
 
@@ -43,9 +45,15 @@ def side(notes: SonographerNotes, source: Source) -> tuple[Concept | None, bool]
     return (typed, False) if header == LATERALITY["B"] else (None, True)
 
 
-def position_parts(notes: SonographerNotes, context: Context, *, conflict: bool = False) -> list[str]:
+def outline_words(described: Description, templates: Templates) -> list[str]:
+    """Orientation and shape in words, where they are known."""
+    words = (described.orientation, described.shape)
+    return [getattr(templates.sr.phrases, word.value) for word in words if word is not None]
+
+
+def position_parts(notes: SonographerNotes, templates: Templates, *, conflict: bool = False) -> list[str]:
     """What was typed of the place, in words; a side that the header contradicts is left out."""
-    words = context.templates.sr.position
+    words = templates.sr.position
     parts: list[str] = []
     if notes.laterality and not conflict:
         parts.append(getattr(words, notes.laterality.value))
@@ -54,7 +62,7 @@ def position_parts(notes: SonographerNotes, context: Context, *, conflict: bool 
     if notes.clock_face is not None:
         parts.append(words.clock_face.format(hour=_hour(notes.clock_face)))
     if notes.nipple_distance_mm is not None:
-        distance = context.templates.wording.number(notes.nipple_distance_mm, 0)
+        distance = templates.wording.number(notes.nipple_distance_mm, 0)
         parts.append(words.nipple_distance.format(distance=distance))
     if notes.plane:
         parts.append(getattr(words, notes.plane.value))
@@ -75,7 +83,7 @@ def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context:
         phrases.class_.format(
             class_name=context.templates.wording.class_name(lesion.probabilities),
             percent=number(percent(lesion.probabilities.malignant), 1),
-            band=band_label(lesion, context),
+            band=band_label(lesion, context.templates),
         ),
         phrases.size.format(
             long_axis=number(sizes.long_axis.length, digits),
@@ -86,10 +94,8 @@ def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context:
     ]
     if described.depth_mm is not None:
         parts.append(phrases.depth.format(depth=number(described.depth_mm, 1)))
-    parts += [
-        getattr(phrases, word.value) for word in (described.orientation, described.shape) if word is not None
-    ]
-    parts += position_parts(image.notes, context, conflict=side(image.notes, source)[1])
+    parts += outline_words(described, context.templates)
+    parts += position_parts(image.notes, context.templates, conflict=side(image.notes, source)[1])
     return context.templates.sr.lesion.sentence.format(
         tracking_id=tracking_id(source, lesion.number, context), parts="; ".join(parts)
     )
@@ -120,7 +126,7 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
             "tracking_id": tracking_id(sources[image.reference.sop_instance_uid], lesion.number, context),
             "class_name": context.templates.wording.class_name(lesion.probabilities),
             "percent": context.templates.wording.number(percent(lesion.probabilities.malignant), 1),
-            "band": band_label(lesion, context),
+            "band": band_label(lesion, context.templates),
         }
         lines.append(line.format(**words) if rank == 1 else line.format(rank=rank, **words))
     lines += [_same(group, sources, context) for group in result.same_lesions]

@@ -15,12 +15,15 @@ import jinja2
 
 from cad_node.codes import Concept
 from cad_node.domain import LesionClass, NotAnalysed, Probabilities, Status
+from cad_node.encode.font import Font
 from cad_node.encode.template_sr import SrTemplate
 from cad_node.encode.template_text import Colour, Series, Text
 
 PAGE_FILE = "page.html.j2"
 # What `page.py` hands to the page.
-PAGE_NAMES = frozenset({"study", "images", "lesions", "counts", "provenance", "product", "colours", "sr"})
+PAGE_NAMES = frozenset(
+    {"study", "images", "lesions", "counts", "provenance", "product", "colours", "sr", "text", "language"}
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class Picture:
     panel_width: int
     font_size: int
     outline_width: int
+    font: Font
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class PreviewText:
     short_axis: Annotated[str, Text()]
     area: Annotated[str, Text()]
     probability: Annotated[str, Text()]
+    band: Annotated[str, Text()]
     frame: Annotated[str, Text("frame", "frames")]
     removed: Annotated[str, Text("count")]
     uncalibrated: Annotated[str, Text()]
@@ -166,6 +171,61 @@ class PreviewTemplate:
     colours: PreviewColours
 
 
+_LESION_OF_IMAGE = Text("image", "number")
+
+
+@dataclass(frozen=True)
+class PageText:
+    """The words of the page."""
+
+    heading: Annotated[str, Text("product")]
+    title: Annotated[str, Text("product")]
+    study: Annotated[str, Text()]
+    lesions_outlined: Annotated[str, Text()]
+    images_analysed: Annotated[str, Text()]
+    analysed_of: Annotated[str, Text("analysed", "images")]
+    greatest_probability: Annotated[str, _LESION_OF_IMAGE]
+    lesions: Annotated[str, Text()]
+    lesion: Annotated[str, _LESION_OF_IMAGE]
+    picture_of_lesion: Annotated[str, _LESION_OF_IMAGE]
+    measured_in: Annotated[str, Text("frame", "frames")]
+    probability: Annotated[str, Text()]
+    band: Annotated[str, Text()]
+    long_axis: Annotated[str, Text()]
+    short_axis: Annotated[str, Text()]
+    area: Annotated[str, Text()]
+    depth: Annotated[str, Text()]
+    outline: Annotated[str, Text()]
+    place: Annotated[str, Text()]
+    other_probabilities: Annotated[str, Text()]
+    uncalibrated: Annotated[str, Text()]
+    no_lesion: Annotated[str, Text()]
+    nothing_analysed: Annotated[str, Text()]
+    images: Annotated[str, Text()]
+    image: Annotated[str, Text()]
+    status: Annotated[str, Text()]
+    found: Annotated[str, Text()]
+    whole_image: Annotated[str, Text()]
+    cancer: Annotated[str, Text()]
+    removed: Annotated[str, Text()]
+    files: Annotated[str, Text()]
+    frames: Annotated[str, Text("frames")]
+    picture: Annotated[str, Text()]
+    made_by: Annotated[str, Text()]
+    software: Annotated[str, Text()]
+    model: Annotated[str, Text()]
+    settings_digest: Annotated[str, Text()]
+    report: Annotated[str, Text()]
+    steps: Annotated[str, Text()]
+
+
+@dataclass(frozen=True)
+class PageTemplate:
+    """`page.toml`."""
+
+    text: PageText
+
+
 @dataclass(frozen=True)
 class Templates:
     """All templates; `digest` changes with every change of a file, and with it result UIDs."""
@@ -175,6 +235,7 @@ class Templates:
     sr: SrTemplate
     preview: PreviewTemplate
     page: jinja2.Template = field(compare=False, repr=False)
+    page_words: PageTemplate
     digest: str
     # What only objects of one kind depend on, by kind.
     digests: Mapping[str, str] = field(default_factory=dict)

@@ -21,17 +21,18 @@ import jinja2
 import jinja2.meta
 
 from cad_node.codes import PRIVATE_SCHEME, Concept
+from cad_node.encode.font import Font
 from cad_node.encode.template import (
     PAGE_FILE,
     PAGE_NAMES,
-    Colour,
+    PageTemplate,
     PreviewTemplate,
     SegTemplate,
-    SrTemplate,
     Templates,
-    Text,
     Wording,
 )
+from cad_node.encode.template_sr import SrTemplate
+from cad_node.encode.template_text import Colour, Text
 from cad_node.errors import TemplateError
 
 _T = TypeVar("_T")
@@ -64,6 +65,7 @@ def load_templates(folder: Path, language: str = ENGLISH) -> Templates:
         sr=load("sr_tid1500.toml", SrTemplate),
         preview=load("preview.toml", PreviewTemplate),
         page=_load_page(folder / PAGE_FILE),
+        page_words=load("page.toml", PageTemplate),
         # The page and the picture are not DICOM objects: they do not change UIDs.
         digest=_digest(
             file
@@ -168,8 +170,8 @@ class _Builder:
     layers: tuple[_Layer, ...]
 
     def build(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
-        if kind is Concept:
-            return self._concept(value, path)
+        if kind is Concept or kind is Font:
+            return self._concept(value, path) if kind is Concept else self._font(value, path)
         if is_dataclass(kind):
             return self._section(kind, value, path)
         if get_origin(kind) is Mapping:
@@ -208,6 +210,14 @@ class _Builder:
         if concept.scheme.startswith("99") and concept.scheme != PRIVATE_SCHEME:
             self._refuse(path, f"unknown private coding scheme '{concept.scheme}'; ours is {PRIVATE_SCHEME}")
         return concept
+
+    def _font(self, value: Any, path: tuple[str, ...]) -> Font:
+        font = Font(self.layers[0].file.parent / self._string(value, path, Text()))
+        try:
+            font.at(20)
+        except OSError:
+            self._refuse(path, f"{font.path} is not a font that can be read")
+        return font
 
     def _list(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(value, list) or not value:

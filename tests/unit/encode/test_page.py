@@ -49,7 +49,7 @@ def page(templates: Templates) -> str:
 def test_the_most_suspicious_lesion_comes_first(templates: Templates) -> None:
     text = page(templates)
     assert text.index("Image 2, lesion 1") < text.index("Image 1, lesion 1")
-    assert "Measured in frame 2; seen in 2 frames." in text
+    assert "Measured in frame 2; frames that show it: 2." in text
     assert "px²" in text
     assert "2 of 3" in text
 

@@ -100,6 +100,6 @@ def test_a_broken_page_names_its_line(folder: Path) -> None:
 
 
 def test_a_page_that_asks_for_what_it_does_not_get_is_refused(folder: Path) -> None:
-    edit(folder / "page.html.j2", "Study {{ study }}", "Patient {{ patient_name }}")
+    edit(folder / "page.html.j2", "{{ text.study }} {{ study }}", "Patient {{ patient_name }}")
     with pytest.raises(TemplateError, match=r"unknown names: patient_name"):
         load_templates(folder)
