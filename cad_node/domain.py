@@ -210,7 +210,7 @@ class TypedDistance:
 class SonographerNotes:
     """What the sonographer typed on an image, as far as it is coded data and no one's name.
 
-    `clock_face` is 1 to 12, halves allowed; None everywhere: not said. `confidence`
+    `clock_face` is 1 to 12.5 in halves (12.5 is half past twelve); None everywhere: not said. `confidence`
     is the least of the readings kept, `boxes` are where they stood. `marked` says that
     calipers or a trace lie on the image, which biases a reader.
     """
@@ -351,6 +351,20 @@ class Lesion:
 
 
 @dataclass(frozen=True)
+class SizeComparison:
+    """The longest typed distance of a frame beside the node's own long axis, both in mm.
+
+    Of several lesions, `lesion_number` is the one whose long axis comes nearest.
+    `differs`: by more than the tolerance that `pipeline.compare` states.
+    """
+
+    lesion_number: int
+    typed_mm: float
+    measured_mm: float
+    differs: bool
+
+
+@dataclass(frozen=True)
 class FrameResult:
     """What was found in one frame; `probabilities` speak of the frame as a whole."""
 
@@ -360,6 +374,7 @@ class FrameResult:
     annotations_removed: int
     seconds: float = field(default=0.0, compare=False)
     notes: SonographerNotes = SonographerNotes()
+    size_comparison: SizeComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -387,6 +402,11 @@ class ImageResult:
         """What was typed on the first frame that says anything; a loop's text stands still."""
         silent = SonographerNotes()
         return next((frame.notes for frame in self.frames if frame.notes != silent), silent)
+
+    @property
+    def size_comparison(self) -> SizeComparison | None:
+        """Of the first frame on which a distance is typed and a lesion is measured in mm."""
+        return next((frame.size_comparison for frame in self.frames if frame.size_comparison), None)
 
     @property
     def key_result(self) -> FrameResult | None:

@@ -23,6 +23,7 @@ from cad_node.domain import (
     UltrasoundStudy,
 )
 from cad_node.errors import CleaningError, PixelDecodeError, StudyError
+from cad_node.pipeline.compare import compare_sizes
 from cad_node.pipeline.describe import describe
 from cad_node.pipeline.join import join_lesions
 from cad_node.pipeline.measure import measure
@@ -97,13 +98,11 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
         seconds.append(time.monotonic() - before)
         before = time.monotonic()
     results = tuple(
-        FrameResult(
-            frame.frame_number,
+        _frame_result(
+            frame,
             probabilities,
             tuple(_lesion(number, finding, frame) for number, finding in numbered),
-            len(frame.annotations),
             spent,
-            frame.notes,
         )
         for frame, probabilities, numbered, spent in zip(
             cleaned, overall, number_lesions(found), seconds, strict=True
@@ -115,6 +114,20 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
         frames=results,
         key_frame=cleaned[_key_index(results)],
         seconds=time.monotonic() - started,
+    )
+
+
+def _frame_result(
+    frame: CleanFrame, probabilities: Probabilities, lesions: tuple[Lesion, ...], seconds: float
+) -> FrameResult:
+    return FrameResult(
+        frame.frame_number,
+        probabilities,
+        lesions,
+        len(frame.annotations),
+        seconds,
+        frame.notes,
+        compare_sizes(frame.notes, lesions),
     )
 
 
