@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,30 @@ def iou(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
     """Shared area over united area; 1 where both are empty."""
     united = float(np.logical_or(found, drawn).sum())
     return 1.0 if united == 0 else float(np.logical_and(found, drawn).sum()) / united
+
+
+def hausdorff_95(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
+    """95th percentile of the distance from outline to outline in pixels, the worse of both directions.
+
+    Not a number where one of the masks is empty.
+    """
+    if not found.any() or not drawn.any():
+        return float("nan")
+    # Only the part that either covers, with a margin so that an outline ends where its mask does.
+    rows, columns = np.nonzero(found | drawn)
+    part = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    outlines = [_outline(np.pad(mask[part], 1)) for mask in (found, drawn)]
+    away = [
+        cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for outline in outlines
+    ]
+    return float(max(np.percentile(away[1][outlines[0]], 95), np.percentile(away[0][outlines[1]], 95)))
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=np.uint8)
+    inside = cv2.erode(mask.astype(np.uint8), cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(mask & (inside == 0), dtype=np.bool_)
 
 
 def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -49,6 +74,45 @@ def sensitivity_at(scores: NDArray[np.float64], positive: NDArray[np.bool_], spe
     allowed = int(np.floor((1 - specificity) * negatives.size + 1e-9))
     threshold = negatives[negatives.size - 1 - allowed]
     return float((scores[positive] > threshold).mean())
+
+
+def specificity_at(scores: NDArray[np.float64], positive: NDArray[np.bool_], sensitivity: float) -> float:
+    """Share of negatives below the highest threshold that keeps `sensitivity`."""
+    return sensitivity_at(-scores, ~positive, sensitivity)
+
+
+def macro_auc(probabilities: NDArray[np.float64], target: NDArray[np.int64]) -> float:
+    """Mean over the classes that occur of the AUC of one class against the others."""
+    each = [auc(probabilities[:, number], target == number) for number in range(probabilities.shape[1])]
+    there = [value for value in each if np.isfinite(value)]
+    return float(np.mean(there)) if there else float("nan")
+
+
+def macro_precision(said: NDArray[np.int64], target: NDArray[np.int64]) -> float:
+    """Mean over the classes that occur of TP / (TP + FP); 0 for a class that is never said."""
+    return _over_classes(said, target, said)
+
+
+def macro_recall(said: NDArray[np.int64], target: NDArray[np.int64]) -> float:
+    """Mean over the classes that occur of TP / (TP + FN)."""
+    return _over_classes(said, target, target)
+
+
+def _over_classes(said: NDArray[np.int64], target: NDArray[np.int64], within: NDArray[np.int64]) -> float:
+    shares = []
+    for number in np.unique(target):
+        counted = within == number
+        shares.append(float((said[counted] == target[counted]).mean()) if counted.any() else 0.0)
+    return float(np.mean(shares)) if shares else float("nan")
+
+
+def macro_f1(said: NDArray[np.int64], target: NDArray[np.int64]) -> float:
+    """2 precision recall / (precision + recall) of the macro precision and recall.
+
+    So the first paper's table 2 comes out: its F1 is the harmonic mean of its two columns.
+    """
+    precision, recall = macro_precision(said, target), macro_recall(said, target)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def calibration_error(probabilities: NDArray[np.float64], target: NDArray[np.int64], bins: int = 10) -> float:

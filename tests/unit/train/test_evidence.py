@@ -5,8 +5,8 @@ import pytest
 
 from cad_node.networks import Bundle, LesionModel, load_bundle
 from cad_node.pipeline.segment import find_lesions
+from cad_node.train.cases import as_frame
 from cad_node.train.data import clean_path, read_grey, read_manifest
-from cad_node.train.evaluate import as_frame
 from cad_node.train.evidence import gather, softmax
 from tests.unit.train.published import write_data
 

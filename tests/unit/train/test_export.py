@@ -5,7 +5,8 @@ import torch
 
 from cad_node.networks.bundle import load_bundle
 from cad_node.networks.lesion_network import build
-from cad_node.train.evaluate import Case, scorecard
+from cad_node.train.cases import Case
+from cad_node.train.evaluate import scorecard
 from cad_node.train.export import Decisions, Origin, attach_scorecard, export_bundle
 from cad_node.train.loop import TrainSettings
 from cad_node.train.run import settings_from_json

@@ -1,0 +1,150 @@
+"""Scores a model on images that it has not seen, the way the node would run it.
+
+Each case goes through the same `find_lesions` as in service, so that threshold,
+smallest size and the veto of the class head are part of what is scored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_node.domain import Box, CleanFrame
+from cad_node.pipeline.segment import Model, find_lesions
+from cad_node.train.data import Sample, clean_path, read_grey, read_masks, read_union
+from cad_node.train.metrics import dice, hausdorff_95, iou
+
+# A found lesion is a drawn one from this overlap on: loose enough for the
+# disagreement of two readers, too much for a chance hit.
+SAME_LESION_IOU = 0.2
+# A drawn lesion this near to the border is cut by it: outlines are rarely drawn onto the last pixel.
+_EDGE_PX = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scored image.
+
+    `dice` and `iou` compare the union of lesions; `hd95_px` is the 95th percentile
+    of the distance between the two outlines and `hd95_ratio` its share of the
+    diameter of a disc of the drawn area. All are NaN for normal tissue, the
+    distances also where nothing was found. `cut_by_edge`: a drawn lesion reaches
+    the border of the picture. `uncertain`: the model abstained from naming a class.
+    """
+
+    dataset: str
+    label: str
+    group: str
+    image: str
+    dice: float
+    iou: float
+    drawn: int
+    detected: int
+    found: int
+    false_lesions: int
+    probabilities: tuple[float, float, float]
+    hd95_px: float = math.nan
+    hd95_ratio: float = math.nan
+    cut_by_edge: bool = False
+    uncertain: bool = False
+
+
+def score_image(
+    model: Model, pixels: NDArray[np.uint8], drawn: Sequence[NDArray[np.bool_]], sample: Sample
+) -> Case:
+    """Run the model over one image and compare with its drawn lesions."""
+    findings, probabilities = find_lesions(as_frame(pixels), model, 0.0)
+    masks = [finding.mask for finding in findings]
+    found = union_of(masks, pixels.shape)
+    truth = union_of(drawn, pixels.shape)
+    has_lesion = bool(truth.any())
+    detected = sum(any(iou(mask, one) >= SAME_LESION_IOU for mask in masks) for one in drawn)
+    false = sum(all(iou(mask, one) < SAME_LESION_IOU for one in [*drawn, truth]) for mask in masks)
+    distance = hausdorff_95(found, truth)
+    return Case(
+        dataset=sample.dataset,
+        label=sample.label,
+        group=sample.group,
+        image=sample.image,
+        dice=dice(found, truth) if has_lesion else math.nan,
+        iou=iou(found, truth) if has_lesion else math.nan,
+        drawn=len(drawn),
+        detected=detected,
+        found=len(masks),
+        false_lesions=false,
+        probabilities=(probabilities.normal, probabilities.benign, probabilities.malignant),
+        hd95_px=distance,
+        hd95_ratio=distance / math.sqrt(4 * int(truth.sum()) / math.pi) if has_lesion else math.nan,
+        cut_by_edge=touches_edge(truth),
+        uncertain=probabilities.uncertain,
+    )
+
+
+def touches_edge(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask reaches the border of its picture."""
+    inner = mask[_EDGE_PX:-_EDGE_PX, _EDGE_PX:-_EDGE_PX]
+    return bool(mask.sum() > inner.sum())
+
+
+def as_frame(pixels: NDArray[np.uint8]) -> CleanFrame:
+    """A published image as the network gets it: all of it is tissue, none of it calibrated."""
+    rows, columns = pixels.shape
+    return CleanFrame(
+        frame_number=1,
+        pixels=pixels,
+        region=Box(0, rows, 0, columns),
+        spacing=None,
+        annotations=(),
+        removed=np.zeros(pixels.shape, dtype=np.bool_),
+    )
+
+
+def union_of(masks: Iterable[NDArray[np.bool_]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """All masks as one of `shape`."""
+    union = np.zeros(shape, dtype=np.bool_)
+    for mask in masks:
+        union |= mask
+    return union
+
+
+def read_drawn(folder: Path, sample: Sample, shape: tuple[int, int]) -> list[NDArray[np.bool_]]:
+    """The drawn lesions at the size of the image, one array each."""
+    masks = read_masks(folder, sample)
+    if len(masks) == 1 or any(mask.shape != shape for mask in masks):
+        union = read_union(folder, sample, shape)
+        return [union] if union.any() else []
+    return masks
+
+
+def picture_path(folder: Path, sample: Sample, clean: Path | None) -> Path:
+    """The image file of a sample, or its copy without annotations."""
+    return folder / sample.image if clean is None else clean_path(clean, sample)
+
+
+def score(
+    model: Model,
+    folder: Path,
+    samples: Sequence[Sample],
+    clean: Path | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> list[Case]:
+    """Score samples with their annotations, or, with `clean`, the copies without.
+
+    Samples that have no copy in `clean` are left out; count the cases. `advance`
+    is told how many of how many are done.
+    """
+    cases = []
+    for number, sample in enumerate(samples, start=1):
+        path = picture_path(folder, sample, clean)
+        if path.is_file():
+            pixels = read_grey(path)
+            shape = (pixels.shape[0], pixels.shape[1])
+            cases.append(score_image(model, pixels, read_drawn(folder, sample, shape), sample))
+        if advance is not None:
+            advance(number, len(samples))
+    return cases
