@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cad_node.domain import FrameResult, ImageResult, LengthUnit, Lesion, Probabilities, StudyResult
+from cad_node.domain import (
+    FrameResult,
+    ImageResult,
+    LengthUnit,
+    Lesion,
+    Probabilities,
+    SonographerNotes,
+    StudyResult,
+)
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.uids import tracking_uid
 
@@ -24,6 +32,9 @@ REPORT_COLUMNS = (
     "short_axis_mm",
     "area_mm2",
     "annotations_removed",
+    "marked",
+    "typed",
+    "size_differs",
     "seg",
     "sr",
     "preview",
@@ -38,7 +49,9 @@ def report_rows(
 
     Class and probabilities speak of the frame as a whole; the class is
     "uncertain" where the model abstains. Axes and area are those of its most
-    suspicious lesion, and empty where the image has no scale.
+    suspicious lesion, and empty where the image has no scale. `marked`: calipers or
+    a trace lie on the image; `typed`: what the sonographer typed, coded;
+    `size_differs`: whether the typed size and the measured one do.
 
     Parameters
     ----------
@@ -101,14 +114,42 @@ def _frame_columns(frame: FrameResult) -> dict[str, str]:
         "p_malignant": f"{frame.probabilities.malignant:.4f}",
         "lesions": str(len(frame.lesions)),
         "annotations_removed": str(frame.annotations_removed),
+        "marked": "yes" if frame.notes.marked else "no",
+        "typed": typed_notes(frame.notes),
         "seconds": f"{frame.seconds:.3f}",
     }
+    if frame.size_comparison is not None:
+        columns["size_differs"] = "yes" if frame.size_comparison.differs else "no"
     worst = worst_lesion(frame)
     if worst is not None and worst.measurements.unit is LengthUnit.MILLIMETRE:
         columns["long_axis_mm"] = f"{worst.measurements.long_axis.length:.2f}"
         columns["short_axis_mm"] = f"{worst.measurements.short_axis.length:.2f}"
         columns["area_mm2"] = f"{worst.measurements.area:.2f}"
     return columns
+
+
+def typed_notes(notes: SonographerNotes) -> str:
+    """The notes of a frame in one line, as names and numbers.
+
+    Examples
+    --------
+    >>> from cad_node.domain import Laterality
+    >>> typed_notes(SonographerNotes(laterality=Laterality.LEFT, clock_face=10.5, nipple_distance_mm=30))
+    'side=left clock=10.5 nipple_mm=30'
+    """
+    said = {
+        "side": notes.laterality,
+        "clock": notes.clock_face,
+        "quadrant": notes.quadrant,
+        "nipple_mm": notes.nipple_distance_mm,
+        "plane": notes.plane,
+        "calipers_mm": "/".join(f"{one.millimetres:g}" for one in notes.distances) or None,
+    }
+    return " ".join(
+        f"{name}={value:g}" if isinstance(value, float | int) else f"{name}={value}"
+        for name, value in said.items()
+        if value is not None
+    )
 
 
 def worst_lesion(found: FrameResult | ImageResult) -> Lesion | None:

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 
 COLUMNS = (
     "study_instance_uid,series_instance_uid,sop_instance_uid,frame,status,reason,class,p_normal,p_benign,p_malignant,"
-    "lesions,long_axis_mm,short_axis_mm,area_mm2,annotations_removed,seg,sr,preview,seconds"
+    "lesions,long_axis_mm,short_axis_mm,area_mm2,annotations_removed,marked,typed,"
+    "size_differs,seg,sr,preview,seconds"
 )
 
 

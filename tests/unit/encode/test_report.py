@@ -1,5 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from cad_node.domain import (
+    Box,
+    Laterality,
+    Quadrant,
+    ScanPlane,
+    SizeComparison,
+    SonographerNotes,
+    TypedDistance,
+)
 from cad_node.encode import REPORT_COLUMNS, report_rows
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
@@ -8,8 +19,8 @@ from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, 
 def test_the_columns_are_those_that_were_promised() -> None:
     assert ", ".join(REPORT_COLUMNS) == (
         "study_instance_uid, series_instance_uid, sop_instance_uid, frame, status, reason, class, p_normal, "
-        "p_benign, p_malignant, lesions, long_axis_mm, short_axis_mm, area_mm2, annotations_removed, seg, sr, "
-        "preview, seconds"
+        "p_benign, p_malignant, lesions, long_axis_mm, short_axis_mm, area_mm2, annotations_removed, marked, typed, "
+        "size_differs, seg, sr, preview, seconds"
     )
 
 
@@ -39,6 +50,27 @@ def test_an_abstention_stands_in_place_of_the_class_and_keeps_the_probabilities(
     image = analysed(us_image(), {1: [(1, LARGE, UNCERTAIN)]})
     row = report_rows(study(image), segs={}, sr="", previews={})[0]
     assert (row["class"], row["p_benign"], row["p_malignant"]) == ("uncertain", "0.5000", "0.4500")
+
+
+def test_what_was_typed_stands_in_the_row_of_its_frame() -> None:
+    box = Box(0, 10, 0, 40)
+    notes = SonographerNotes(
+        laterality=Laterality.LEFT,
+        clock_face=2.0,
+        quadrant=Quadrant.UPPER_OUTER,
+        plane=ScanPlane.RADIAL,
+        distances=(TypedDistance(12.3, box, 0.9), TypedDistance(8.0, box, 0.9)),
+        marked=True,
+    )
+    image = analysed(us_image(), {1: [(1, LARGE, MALIGNANT)]})
+    frame = replace(image.frames[0], notes=notes, size_comparison=SizeComparison(1, 12.3, 9.1, differs=True))
+    row, plain = (
+        report_rows(study(one), segs={}, sr="", previews={})[0]
+        for one in (replace(image, frames=(frame,)), image)
+    )
+    assert row["typed"] == "side=left clock=2 quadrant=upper_outer plane=radial calipers_mm=12.3/8"
+    assert (row["marked"], row["size_differs"]) == ("yes", "yes")
+    assert (plain["marked"], plain["typed"], plain["size_differs"]) == ("no", "", "")
 
 
 def test_without_a_scale_no_millimetres_are_given() -> None:
