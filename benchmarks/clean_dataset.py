@@ -4,7 +4,8 @@
 
 `DIR` holds `manifest.csv` (columns `image`, `fold`) and the images it names. The
 copies keep path and size, are grey PNG, and lie under `--output`. Images that
-are there already are skipped, so a run can be interrupted and started again.
+are there already are skipped, so a run can be interrupted and started again. An
+image on which text can still be read gets no copy; the run counts them and names them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 
 from cad_node.domain import Frame, ImageReference
+from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner
 from cad_node.settings import PipelineSettings
 
@@ -38,15 +40,18 @@ def frame_of(path: Path) -> Frame:
     return Frame(reference, 1, pixels)
 
 
-def clean_one(task: tuple[str, str]) -> tuple[str, int]:
-    """Clean one file into another; returns its path and the number of marks."""
+def clean_one(task: tuple[str, str]) -> tuple[str, int | None]:
+    """Clean one file into another; returns its path and the number of marks, None where none was written."""
     global _cleaner  # noqa: PLW0603  one engine a process
     source, target = (Path(part) for part in task)
     if _cleaner is None:
         cv2.setNumThreads(1)
         _cleaner = Cleaner(PipelineSettings(), threads=1)
     frame = frame_of(source)
-    clean = next(iter(_cleaner.clean_image([frame])))
+    try:
+        clean = next(iter(_cleaner.clean_image([frame])))
+    except CleaningError:
+        return task[0], None
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.png")
     cv2.imwrite(str(unfinished), np.asarray(clean.pixels))
@@ -73,16 +78,22 @@ def main() -> None:
     print(f"{len(tasks)} images, {len(tasks) - len(todo)} done before", flush=True)
     started = time.monotonic()
     marks = 0
+    refused: list[str] = []
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        for number, (_, found) in enumerate(pool.imap_unordered(clean_one, todo, chunksize=4), start=1):
-            marks += found
+        for number, (image, found) in enumerate(pool.imap_unordered(clean_one, todo, chunksize=4), start=1):
+            marks += found or 0
+            if found is None:
+                refused.append(image)
             if number % 50 == 0 or number == len(todo):
                 rate = number / (time.monotonic() - started)
                 left = (len(todo) - number) / rate
                 print(
-                    f"{number}/{len(todo)}  {rate:.2f} images/s  {marks} marks  {left / 60:.1f} min left",
+                    f"{number}/{len(todo)}  {rate:.2f} images/s  {marks} marks  {len(refused)} refused  "
+                    f"{left / 60:.1f} min left",
                     flush=True,
                 )
+    for image in sorted(refused):
+        print(f"no copy, could not be cleaned: {image}")
 
 
 if __name__ == "__main__":
