@@ -69,6 +69,11 @@ def _run(
             f"No destination '{unknown[0]}' in the settings; there are: {', '.join(known)}.",
             "Name one of them with --send, or add it to [[destinations]].",
         )
+    if held := [name for name in send if known[name].hold]:
+        raise SettingsError(
+            f"Destination '{held[0]}' gets results only once they are accepted, and nobody can answer this command.",
+            "Leave hold out for a run over an archive, or let cad-node serve send to it.",
+        )
     made_by = provenance(load_bundle(find_model(settings)), settings.pipeline, ())
     templates = settings.runtime.templates_dir or templates_dir()
     words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
