@@ -5,7 +5,8 @@
 Text, lone characters, calipers and dotted lines are drawn on tissue in which the
 cleaner finds nothing: pictures of a data set with a `manifest.csv` under
 `--data`, else synthetic speckle. The scores say how much of what was drawn is
-covered, what else was touched, and what can still be read.
+covered, what else was touched, and what can still be read: by the search alone, and
+how often the check then enlarges the mask or refuses the picture.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cad_node.domain import CleanFrame, Frame, ImageReference
+from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.clean.marks import Picture
 from cad_node.pipeline.clean.read_text import TextReader
@@ -59,7 +61,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     chance = random.Random(options.seed)
     fonts = sorted(options.fonts.rglob("*.ttf")) if options.fonts else []
-    cleaner, reader = Cleaner(PipelineSettings()), TextReader(0.5)
+    cleaner, reader = Cleaner(PipelineSettings(verify_cleaning=False)), TextReader(0.5)
+    checking = Cleaner(PipelineSettings())
+    enlarged = refused = 0
     covered: dict[str, list[bool]] = defaultdict(list)
     touched, tissue, legible, errors = 0, 0, 0, []
     seconds: dict[str, float] = defaultdict(float)
@@ -68,6 +72,13 @@ def main() -> None:
         count += 1
         picture, drawn = overlay(pixels, chance, fonts)
         clean = timed(cleaner, picture, seconds)
+        try:
+            before = time.process_time()
+            checked = checking.clean_frame(as_frame(picture))
+            enlarged += len(checked.annotations) > len(clean.annotations)
+        except CleaningError:
+            refused += 1
+        seconds["whole, with the check"] += time.process_time() - before
         truth = np.logical_or.reduce([mark.ink for mark in drawn])
         for mark in drawn:
             covered[mark.row].append(float(clean.removed[mark.ink].mean()) >= COVERED)
@@ -81,10 +92,12 @@ def main() -> None:
         print(f"{row:32s} {100 * np.mean(found):5.1f} %  of {len(found)}")
     print(f"{'clean tissue touched':32s} {100 * touched / max(1, tissue):7.4f} %")
     print(f"{'characters still read':32s} {legible}")
+    print(f"{'enlarged by the check':32s} {enlarged}")
+    print(f"{'refused by the check':32s} {refused}")
     print(f"{'PSNR inside the marks':32s} {10 * np.log10(255**2 / np.mean(errors)):5.1f} dB")
     for step, spent in seconds.items():
         print(f"{step:32s} {spent / count:6.3f} CPU s an image")
-    cine(cleaner, chance)
+    cine(checking, chance)
 
 
 def backgrounds(
