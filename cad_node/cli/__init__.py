@@ -40,6 +40,7 @@ def _root(
 def _register() -> None:
     from cad_node.cli.answers import answers_app
     from cad_node.cli.check import check
+    from cad_node.cli.clean import clean
     from cad_node.cli.compare import compare
     from cad_node.cli.demo import demo
     from cad_node.cli.evaluate import evaluate
@@ -50,7 +51,7 @@ def _register() -> None:
     from cad_node.cli.serve import serve
     from cad_node.cli.train import train
 
-    for command in (serve, process, demo, check, explain, train, evaluate, compare, export):
+    for command in (serve, process, clean, demo, check, explain, train, evaluate, compare, export):
         app.command()(command)
     app.add_typer(jobs_app, name="jobs")
     app.add_typer(answers_app, name="answers")
