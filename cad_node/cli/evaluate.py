@@ -1,10 +1,13 @@
-"""`cad-node evaluate`: a model's scorecard on a fold that it has not seen."""
+"""`cad-node evaluate`: a model's scorecard on images that it has not seen."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,21 +17,50 @@ from rich.table import Table
 from cad_node.errors import SettingsError
 from cad_node.resources import models_dir
 
+if TYPE_CHECKING:
+    from cad_node.train.scoring import Advance, Pooled
+
 _SHOWN = (
     "lesion_dice",
     "lesion_iou",
+    "hd95_ratio",
     "lesions_detected",
     "normals_with_false_lesion",
     "accuracy",
+    "macro_f1",
     "auc_benign_malignant",
     "calibration_error",
+    "share_named",
+    "accuracy_named",
 )
 
 
 def evaluate(
-    model: Annotated[str, typer.Option("--model", help="Name of a model folder, or its path.")],
     data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Name of a model folder, or its path; for a protocol, several."),
+    ] = None,
     fold: Annotated[str, typer.Option("--fold", help="Fold to score on, or several: 4,5.")] = "5",
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="folds, busbra-to-busi, busi-to-busbra, paper-split or annotations, in place of a fold.",
+        ),
+    ] = None,
+    models: Annotated[
+        Path, typer.Option("--models", help="Folder in which a protocol finds and trains its models.")
+    ] = Path("runs/models"),
+    train: Annotated[
+        bool, typer.Option("--train", help="Train the models that the protocol lacks, or go on with it.")
+    ] = False,
+    train_options: Annotated[
+        str, typer.Option("--train-options", help="Options for that, such as '--epochs 20 --size 256'.")
+    ] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score the parts of the protocol that there are models for.")
+    ] = False,
     clean_cache: Annotated[
         Path | None,
         typer.Option("--clean-cache", help="Copies without annotations; scored beside the originals."),
@@ -38,64 +70,126 @@ def evaluate(
         Path | None,
         typer.Option("--output", help="Write the scorecard here and leave the model folder as it is."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Folder for the page, plots and pictures of the worst cases."),
+    ] = None,
+    labels: Annotated[
+        Path, typer.Option("--labels", help="Which marks images carry, for --protocol annotations.")
+    ] = Path("tests/data/annotation_labels.csv"),
 ) -> None:
-    """Score a model and put the scorecard into its folder.
+    """Score a model, or a protocol, on images that were not learned from.
 
     Figures are given with the annotations left in and, where copies exist,
-    removed, each with a 95 % interval over patients.
+    removed, each with a 95 % interval over patients. One model's scorecard is put
+    into its folder, a protocol's into --report. The report folder shows images
+    of the data set: keep it to yourself.
     """
-    from cad_node.cli.train import parse_folds
-    from cad_node.networks import load_model
-    from cad_node.networks.bundle import TRAIN_FILE
-    from cad_node.train.data import read_manifest
-    from cad_node.train.evaluate import score, scorecard
-    from cad_node.train.export import attach_scorecard
+    console = Console(stderr=True, soft_wrap=True)
+    if protocol == "annotations":
+        from cad_node.train.annotations.page import evaluate_annotations
 
-    console = Console(stderr=True)
-    named = models_dir() / model
-    folder = named if named.is_dir() else Path(model)
-    loaded = load_model(folder, threads=threads)
-    folds = parse_folds(fold)
-    seen = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))["data"].get("folds", [])
-    if set(seen) & set(folds):
-        raise SettingsError(
-            f"{loaded.bundle.name} was trained on fold {', '.join(map(str, sorted(set(seen) & set(folds))))}.",
-            "A figure on images that were learned from says nothing: name another fold.",
-        )
-    manifest = read_manifest(data)
-    samples = [sample for sample in manifest.samples if sample.fold in folds]
-    if not samples:
-        raise SettingsError(f"No image of {data} is in fold {fold}.", "Name a fold of the manifest.")
-    with Progress(console=console) as progress:
-        left_in = progress.add_task("annotations left in", total=len(samples))
-        with_marks = score(
-            loaded, data, samples, advance=lambda done, _: progress.update(left_in, completed=done)
-        )
-        without_marks = []
-        if clean_cache is not None:
-            removed = progress.add_task("annotations removed", total=len(samples))
-            without_marks = score(
-                loaded,
-                data,
-                samples,
-                clean_cache,
-                lambda done, _: progress.update(removed, completed=done),
-            )
-    bundle = loaded.bundle
-    card = scorecard(
-        with_marks,
-        without_marks,
-        {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
-        folds,
-        manifest.conflicting,
-    )
-    if output is None:
-        attach_scorecard(folder, card)
-    else:
+        found = _find((model or ["annotations"])[0])
+        place = report or Path("scorecards/annotations")
+        evaluate_annotations(found, data, labels, place, console.print, output=output, threads=threads)
+        return
+    with _progress(console) as advance:
+        if protocol is not None:
+            report = report or Path("scorecards") / protocol
+            extra = shlex.split(train_options)
+            if clean_cache is not None:
+                extra += ["--clean-cache", str(clean_cache)]
+            parts = _models_of(protocol, model or [], models, data, extra, train=train, partial=partial)
+            pooled, card = _score_protocol(protocol, parts, data, clean_cache, threads, advance)
+        else:
+            folder = _one_model(model or [])
+            pooled, card = _score_fold(folder, data, fold, clean_cache, threads, advance)
+    if report is not None:
+        _write_report(pooled, card, data, clean_cache, report, threads)
+        console.print(f"{report / 'index.html'}")
+    if output is not None:
         output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    elif protocol is None:
+        from cad_node.train.export import attach_scorecard
+
+        attach_scorecard(folder, card)
     for key, title in (("annotations_left_in", "left in"), ("annotations_removed", "removed")):
         if key in card:
             Console().print(_table(card[key], f"Annotations {title}"))
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Advance]:
+    with Progress(console=console) as progress:
+        tasks: dict[str, Any] = {}
+
+        def advance(title: str, done: int, of: int) -> None:
+            if title not in tasks:
+                tasks[title] = progress.add_task(title, total=of)
+            progress.update(tasks[title], completed=done)
+
+        yield advance
+
+
+def _one_model(names: list[str]) -> Path:
+    if len(names) != 1:
+        raise SettingsError("Folds are scored with one model.", "Name it with --model, or name a --protocol.")
+    return _find(names[0])
+
+
+def _find(name: str) -> Path:
+    named = models_dir() / name
+    return named if named.is_dir() else Path(name)
+
+
+def _score_fold(
+    folder: Path, data: Path, fold: str, clean: Path | None, threads: int, advance: Advance
+) -> tuple[Pooled, dict[str, Any]]:
+    from cad_node.cli.train import parse_folds
+    from cad_node.train.scoring import score_model
+
+    return score_model(folder, data, parse_folds(fold), clean, threads, advance)
+
+
+def _models_of(
+    name: str, given: list[str], models: Path, data: Path, extra: list[str], *, train: bool, partial: bool
+) -> dict[str, Path]:
+    """Model folder of each part of a protocol, trained where it is asked for."""
+    from cad_node.train.protocols import find_protocol, match, model_folders
+    from cad_node.train.scoring import refuse_missing, train_missing
+
+    protocol = find_protocol(name)
+
+    def fitting() -> dict[str, Path]:
+        return match(protocol, model_folders([*map(_find, given), models]))
+
+    found = fitting()
+    missing = [part for part in protocol.parts if part.name not in found]
+    if missing and train:
+        train_missing(protocol, missing, data, models, extra)
+        found = fitting()
+        missing = [part for part in protocol.parts if part.name not in found]
+    if missing and not (partial and found):
+        refuse_missing(protocol, missing, data, models, extra)
+    return found
+
+
+def _score_protocol(
+    name: str, parts: Mapping[str, Path], data: Path, clean: Path | None, threads: int, advance: Advance
+) -> tuple[Pooled, dict[str, Any]]:
+    from cad_node.train.protocols import find_protocol
+    from cad_node.train.scoring import score_protocol
+
+    return score_protocol(find_protocol(name), parts, data, clean, threads, advance)
+
+
+def _write_report(
+    pooled: Pooled, card: Mapping[str, Any], data: Path, clean: Path | None, report: Path, threads: int
+) -> None:
+    from cad_node.train.page import write_report
+
+    pooled.draw_worst(data, clean, report, threads)
+    write_report(card, report)
 
 
 def _table(part: dict[str, dict[str, dict[str, object]]], title: str) -> Table:

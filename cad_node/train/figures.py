@@ -282,11 +282,8 @@ def _coverage(columns: Columns) -> dict[str, list[float]]:
     order = np.argsort(-confidence, kind="stable")
     right = np.cumsum((columns.said == columns.target)[order]) / np.arange(1, order.size + 1)
     fewest = min(_FEWEST, order.size)
-    some = np.unique(np.linspace(fewest - 1, order.size - 1, 100).round().astype(int)) if order.size else []
-    return {
-        "share_named": _rounded((np.asarray(some) + 1) / max(order.size, 1)),
-        "accuracy": _rounded(right[some]) if order.size else [],
-    }
+    some = np.unique(np.linspace(fewest - 1, order.size - 1, 100).round().astype(np.int64))
+    return {"share_named": _rounded((some + 1) / order.size), "accuracy": _rounded(right[some])}
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -73,11 +73,11 @@ def test_model_that_has_seen_other_folds_is_no_place_to_start(trained):
 
 def test_fold_that_was_learned_from_is_not_scored(trained):
     with pytest.raises(SettingsError, match="was trained on fold 2"):
-        evaluate(model=str(trained / "models" / "tiny"), data=trained / "data", fold="2,5", threads=1)
+        evaluate(model=[str(trained / "models" / "tiny")], data=trained / "data", fold="2,5", threads=1)
 
 
 def test_scorecard_is_put_into_the_folder(trained, capsys):
-    evaluate(model=str(trained / "models" / "tiny"), data=trained / "data", fold="5", threads=1)
+    evaluate(model=[str(trained / "models" / "tiny")], data=trained / "data", fold="5", threads=1)
     card = json.loads((trained / "models" / "tiny" / "scorecard.json").read_text())
     assert card["test_folds"] == [5]
     assert card["annotations_left_in"]["all"]["accuracy"]["images"] == 6

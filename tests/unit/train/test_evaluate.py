@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cad_node.domain import Probabilities
-from cad_node.train.data import Sample, clean_path, read_manifest
 from cad_node.train.cases import Case, read_drawn, score, score_image
+from cad_node.train.data import Sample, clean_path, read_manifest
 from cad_node.train.evaluate import scorecard
 from cad_node.train.figures import summarise
 from tests.unit.train.published import write_data

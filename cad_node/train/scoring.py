@@ -1,0 +1,202 @@
+"""Runs a model, or the models of a protocol, over images that they have not seen, and pools the cases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cad_node.errors import SettingsError
+from cad_node.networks import load_model
+from cad_node.train.cases import Case, score
+from cad_node.train.data import Sample
+from cad_node.train.evaluate import scorecard, worst
+from cad_node.train.learned import read_learned, refuse_leak
+from cad_node.train.page import WORST_FOLDER, picture_name
+from cad_node.train.pictures import draw_case
+from cad_node.train.protocols import Part, Protocol, describe, missing_message, samples_of
+from cad_node.train.splits import read_split
+
+# Told what is being scored, how many are done, and of how many.
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass
+class Pooled:
+    """Cases of one or more models, and by which model each image was scored."""
+
+    left_in: list[Case] = field(default_factory=list)
+    removed: list[Case] = field(default_factory=list)
+    models: dict[str, Path] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    conflicting: int = 0
+    colour_doppler: int = 0
+
+    def score(
+        self,
+        name: str,
+        model: Path,
+        data: Path,
+        samples: Sequence[Sample],
+        clean: Path | None,
+        threads: int,
+        advance: Advance,
+    ) -> None:
+        """Score samples with one model and add the cases."""
+        loaded = load_model(model, threads=threads)
+        title = f"{name}, annotations left in"
+        self.left_in += score(loaded, data, samples, advance=lambda done, of: advance(title, done, of))
+        if clean is not None:
+            other = f"{name}, annotations removed"
+            self.removed += score(loaded, data, samples, clean, lambda done, of: advance(other, done, of))
+        self.models |= dict.fromkeys((sample.image for sample in samples), model)
+        self.samples |= {sample.image: sample for sample in samples}
+
+    def draw_worst(self, data: Path, clean: Path | None, folder: Path, threads: int) -> None:
+        """Pictures of the worst cases into `folder`/worst."""
+        cases = worst(self.removed or self.left_in)
+        loaded = {
+            model: load_model(model, threads=threads) for model in {self.models[case.image] for case in cases}
+        }
+        for number, case in enumerate(cases, start=1):
+            target = folder / WORST_FOLDER / picture_name(number)
+            draw_case(
+                loaded[self.models[case.image]],
+                data,
+                self.samples[case.image],
+                clean if self.removed else None,
+                target,
+            )
+
+
+def score_model(
+    model: Path, data: Path, folds: Sequence[int], clean: Path | None, threads: int, advance: Advance
+) -> tuple[Pooled, dict[str, Any]]:
+    """One model on folds that it has not seen: the cases, and its scorecard.
+
+    Raises
+    ------
+    SettingsError
+        It has seen one of them, or no image is in them.
+    """
+    bundle = load_model(model, threads=threads).bundle
+    learned = read_learned(model)
+    manifest = read_split(data, learned.kind)
+    samples = [sample for sample in manifest.samples if sample.fold in folds]
+    refuse_leak(learned, learned.kind, samples, bundle.name)
+    if not samples:
+        raise SettingsError(
+            f"No image of {data} is in fold {', '.join(map(str, folds))}.", "Name a fold of the manifest."
+        )
+    pooled = Pooled(conflicting=manifest.conflicting, colour_doppler=len(manifest.colour_doppler))
+    pooled.score(bundle.name, model, data, samples, clean, threads, advance)
+    named = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    part = {
+        "name": "fold",
+        "trained_on": str(learned),
+        "tested_on": f"fold {', '.join(map(str, folds))} ({learned.kind.value})",
+        "images": len(samples),
+        "model": f"{bundle.name} {bundle.version}",
+        "sha256": bundle.sha256,
+    }
+    protocol = {
+        "name": "fold",
+        "title": f"{bundle.name} on fold {', '.join(map(str, folds))}",
+        "parts": [part],
+    }
+    card = scorecard(
+        pooled.left_in,
+        pooled.removed,
+        named,
+        folds,
+        pooled.conflicting,
+        protocol,
+        pooled.colour_doppler,
+    )
+    return pooled, card
+
+
+def score_protocol(
+    protocol: Protocol,
+    models: Mapping[str, Path],
+    data: Path,
+    clean: Path | None,
+    threads: int,
+    advance: Advance,
+) -> tuple[Pooled, dict[str, Any]]:
+    """Every part that has a model, each on what its model has not seen: the cases, and the scorecard.
+
+    A part without a model is named in the scorecard as missing.
+    """
+    pooled = Pooled()
+    for part in protocol.parts:
+        if part.name not in models:
+            continue
+        samples, manifest = samples_of(part, protocol, data)
+        pooled.conflicting, pooled.colour_doppler = manifest.conflicting, len(manifest.colour_doppler)
+        pooled.score(part.name, models[part.name], data, samples, clean, threads, advance)
+        pooled.parts.append(describe(part, models[part.name], len(samples)))
+    about = {
+        "name": protocol.name,
+        "title": protocol.title,
+        "warning": protocol.warning,
+        "parts": pooled.parts,
+        "missing": [part.name for part in protocol.parts if part.name not in models],
+    }
+    scored = [part for part in protocol.parts if part.name in models]
+    card = scorecard(
+        pooled.left_in,
+        pooled.removed,
+        _named(pooled.parts),
+        sorted({fold for part in scored for fold in part.folds}),
+        pooled.conflicting,
+        about,
+        pooled.colour_doppler,
+    )
+    return pooled, card
+
+
+def _named(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    if len(parts) == 1:
+        name, _, version = str(parts[0]["model"]).rpartition(" ")
+        return {"name": name, "version": version, "sha256": str(parts[0]["sha256"])}
+    return {"name": f"{len(parts)} models", "version": "", "sha256": ""}
+
+
+def train_missing(
+    protocol: Protocol, missing: Sequence[Part], data: Path, models: Path, extra: Sequence[str]
+) -> None:
+    """Train, or go on training, what a protocol lacks, one run after the other.
+
+    Raises
+    ------
+    SettingsError
+        A run failed; the finished ones stay, and the same command goes on.
+    """
+    for part in missing:
+        command = [sys.executable, "-m", "cad_node", *part.command(data, models, extra)]
+        if subprocess.run(command, check=False).returncode != 0:  # noqa: S603  our own command line
+            raise SettingsError(
+                f"Training {part.name} for the protocol {protocol.name} failed.",
+                "Its messages are above. The same command goes on from the last epoch.",
+            )
+
+
+def refuse_missing(
+    protocol: Protocol, missing: Sequence[Part], data: Path, models: Path, extra: Sequence[str]
+) -> None:
+    """Say which models a protocol lacks, and the commands that train them.
+
+    Raises
+    ------
+    SettingsError
+        Always.
+    """
+    raise SettingsError(
+        missing_message(protocol, missing, data, models, extra),
+        "Run them, or let --train do it, or score the rest with --partial.",
+    )
