@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import psycopg
 import pytest
 
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from tests.unit.jobs.stubs import Clock
-from tests.unit.store import test_journal, test_outgoing
+from tests.unit.store import test_answers, test_journal, test_outgoing
 
 pytestmark = pytest.mark.postgres
 
@@ -26,7 +27,7 @@ def _cases(*modules: ModuleType) -> Iterator[Callable[..., None]]:
                 yield case
 
 
-CASES = list(_cases(test_journal, test_outgoing))
+CASES = list(_cases(test_answers, test_journal, test_outgoing))
 
 
 @pytest.fixture
@@ -49,4 +50,23 @@ def test_on_postgres(case: Callable[..., None], journal: Journal, clock: Clock) 
 
 
 def test_enough_was_asked() -> None:
-    assert len(CASES) >= 20
+    assert len(CASES) >= 30
+
+
+def test_a_journal_of_the_first_schema_is_brought_up_to_date(
+    tmp_path: Path, postgres_url: str, journal: Journal
+) -> None:
+    test_answers.done(journal)
+    with psycopg.connect(postgres_url, autocommit=True) as old:
+        old.execute("DROP TABLE cad_node.answers")
+        old.execute("ALTER TABLE cad_node.deliveries DROP COLUMN hold")
+        old.execute("UPDATE cad_node.deliveries SET state = 'waiting'")
+        old.execute("UPDATE cad_node.journal_info SET schema_version = 1")
+    journal.close()
+
+    again = Journal.open(NodeSettings(data_dir=tmp_path, jobs={"database_url": postgres_url}))  # type: ignore[arg-type]
+
+    assert [item.hold for item in again.outgoing.all()] == [False, False]
+    assert again.outgoing.claim("pacs", "node-1") is not None
+    assert again.answers.all() == []
+    again.close()
