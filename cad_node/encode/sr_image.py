@@ -19,6 +19,7 @@ from cad_node.encode.source import Source
 from cad_node.encode.sr_evaluations import comment, image_outcome, reason
 from cad_node.encode.sr_graphics import box_region
 from cad_node.encode.sr_lesion import probabilities
+from cad_node.encode.sr_words import difference
 
 
 def image_group(
@@ -68,7 +69,7 @@ def typed_group(
     template = context.templates.sr.typed
     if not image.notes.distances:
         return None
-    return MeasurementsAndQualitativeEvaluations(
+    group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=uids.derive_uid("printed measurements", source.reference.sop_instance_uid),
             identifier=template.tracking_id.format(image=source.name),
@@ -88,3 +89,7 @@ def typed_group(
             SourceImageForMeasurementGroup(source.reference.sop_class_uid, source.reference.sop_instance_uid)
         ],
     )
+    differs = difference(image, source, context)
+    if differs:
+        group[0].ContentSequence.append(comment(differs))
+    return group

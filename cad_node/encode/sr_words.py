@@ -130,6 +130,10 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
         }
         lines.append(line.format(**words) if rank == 1 else line.format(rank=rank, **words))
     lines += [_same(group, sources, context) for group in result.same_lesions]
+    differing = (
+        difference(image, sources[image.reference.sop_instance_uid], context) for image in result.images
+    )
+    lines += [line for line in differing if line]
     marked = [sources[image.reference.sop_instance_uid].name for image in result.images if image.notes.marked]
     if marked:
         lines.append(template.marked.format(images=", ".join(marked)))
@@ -137,6 +141,18 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
     if ranked:
         lines.append(template.bands)
     return lines
+
+
+def difference(image: ImageResult, source: Source, context: Context) -> str:
+    """That the sonographer measured something much different; empty where not."""
+    compared, number = image.size_comparison, context.templates.wording.number
+    if compared is None or not compared.differs:
+        return ""
+    return context.templates.sr.typed.differs.format(
+        typed=number(compared.typed_mm, 1),
+        measured=number(compared.measured_mm, 1),
+        tracking_id=tracking_id(source, compared.lesion_number, context),
+    )
 
 
 def _same(group: Sequence[LesionKey], sources: Mapping[str, Source], context: Context) -> str:

@@ -118,6 +118,7 @@ class SrTyped:
     """What the scanner printed of the sonographer's own measurements."""
 
     tracking_id: Annotated[str, Text("image")]
+    differs: Annotated[str, Text("typed", "measured", "tracking_id")]
     distance: Concept
     method: Concept
 
