@@ -16,11 +16,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from cad_node.domain import ImageResult, StudyResult
+from cad_node.encode.documents import document_lines
+from cad_node.encode.presentation_state import encode_presentation_state, presentation_state_uid
+from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
+from cad_node.encode.secondary_capture import capture_uid, encode_capture, encode_study_capture
 from cad_node.encode.seg import encode_seg, seg_groups, source_key
 from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
+from cad_node.encode.text_sr import encode_text_sr, text_sr_uid
 from cad_node.encode.uids import seg_uid
+from cad_node.errors import EncodeError
 from cad_node.settings import ObjectKind, SrClass
 
 SR_CLASSES: dict[SrClass, str] = {
@@ -43,11 +49,15 @@ class Work:
     predecessors: Sequence[Dataset] = ()
     previews: Mapping[str, bytes] = field(default_factory=dict)
 
+    def images(self) -> list[tuple[ImageResult, Source]]:
+        """All images of the study."""
+        return [(image, self.sources[image.reference.sop_instance_uid]) for image in self.result.images]
+
     def with_lesions(self) -> Iterator[tuple[int, ImageResult, Source]]:
         """The images that show a lesion, with their position in the study."""
-        for position, image in enumerate(self.result.images, start=1):
+        for position, (image, source) in enumerate(self.images(), start=1):
             if image.lesions:
-                yield position, image, self.sources[image.reference.sop_instance_uid]
+                yield position, image, source
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,56 @@ def _reports(work: Work, context: Context) -> Iterator[Draft]:
     yield Draft(uid, (), partial(encode_sr, work.result, work.sources, context, predecessor))
 
 
+def _presentation_states(work: Work, context: Context) -> Iterator[Draft]:
+    for position, image, source in work.with_lesions():
+        make = partial(encode_presentation_state, position, image, source, context)
+        yield Draft(presentation_state_uid(image, context), (image.reference.sop_instance_uid,), make)
+
+
+def _captures(work: Work, context: Context) -> Iterator[Draft]:
+    images = work.images()
+    yield Draft(
+        capture_uid(work.result.images, context, of_study=True),
+        (),
+        lambda: encode_study_capture(document_lines(work.result, work.sources, context), images, context),
+    )
+    for position, image, source in work.with_lesions():
+        make = partial(_captured, work, position + 1, image, source, context)
+        yield Draft(capture_uid([image], context, of_study=False), (image.reference.sop_instance_uid,), make)
+
+
+def _captured(work: Work, number: int, image: ImageResult, source: Source, context: Context) -> Dataset:
+    preview = work.previews.get(image.reference.sop_instance_uid) or render_preview(image, context.templates)
+    if preview is None:
+        raise EncodeError("An image with lesions has no frame to show.")
+    return encode_capture(number, image, source, preview, context)
+
+
+def _pdfs(work: Work, context: Context) -> Iterator[Draft]:
+    from cad_node.encode.pdf import encode_pdf, pdf_uid  # its library loads only where it is asked for
+
+    def make() -> Dataset:
+        previews = {
+            image.reference.sop_instance_uid: work.previews.get(image.reference.sop_instance_uid)
+            or render_preview(image, context.templates)
+            for _, image, _ in work.with_lesions()
+        }
+        drawn = {uid: picture for uid, picture in previews.items() if picture is not None}
+        return encode_pdf(work.result, work.sources, drawn, context)
+
+    yield Draft(pdf_uid(work.result, context), (), make)
+
+
+def _text_reports(work: Work, context: Context) -> Iterator[Draft]:
+    make = partial(encode_text_sr, work.result, work.sources, context)
+    yield Draft(text_sr_uid(work.result, context), (), make)
+
+
 ENCODERS: dict[ObjectKind, Callable[[Work, Context], Iterator[Draft]]] = {
     "seg": _segs,
+    "presentation_state": _presentation_states,
+    "secondary_capture": _captures,
+    "pdf": _pdfs,
+    "text_sr": _text_reports,
     "sr": _reports,
 }

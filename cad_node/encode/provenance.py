@@ -25,7 +25,6 @@ from cad_node.encode.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSIO
 from cad_node.settings import ResultSettings
 from cad_node.variants import KINDS, Variant
 
-
 _REPORT = Variant("sr")
 
 

@@ -69,6 +69,17 @@ _EQUIPMENT = (
     "InstitutionName",
     "StationName",
 )
+# How a viewer shows the pixels before anybody asks otherwise.
+_DISPLAY = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PixelAspectRatio",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+)
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 # With the two retired classes that old scanners still send.
 _ULTRASOUND = {
@@ -95,9 +106,17 @@ class Source:
     stand_in: Dataset
     study: Dataset
     equipment: Dataset
+    display: Dataset
     name: str
     laterality: Concept | None
+    side: str
     is_ultrasound: bool
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the source is anything but monochrome; nothing said counts as monochrome."""
+        photometric = str(self.display.get("PhotometricInterpretation") or "MONOCHROME2")
+        return not photometric.startswith("MONOCHROME")
 
 
 def read_source(reference: ImageReference, header: Dataset | None) -> Source:
@@ -113,8 +132,10 @@ def read_source(reference: ImageReference, header: Dataset | None) -> Source:
             stand_in=_stand_in(reference, header),
             study=_study_attributes(header),
             equipment=_copied(header, _EQUIPMENT),
+            display=_copied(header, _DISPLAY),
             name=_name(reference, header),
             laterality=_laterality(header),
+            side=_side(header),
             is_ultrasound=reference.sop_class_uid in _ULTRASOUND or _value(header, "Modality") == "US",
         )
 
@@ -240,12 +261,14 @@ def _name(reference: ImageReference, header: Dataset) -> str:
     return reference.sop_instance_uid[-8:]
 
 
+def _side(header: Dataset) -> str:
+    """`L`, `R`, `B` as the header says of the image, else of the series; empty where it does not."""
+    said = (str(_value(header, keyword)) for keyword in ("ImageLaterality", "Laterality"))
+    return next((side for side in said if side in LATERALITY), "")
+
+
 def _laterality(header: Dataset) -> Concept | None:
-    for keyword in ("ImageLaterality", "Laterality"):
-        concept = LATERALITY.get(str(_value(header, keyword)))
-        if concept is not None:
-            return concept
-    return None
+    return LATERALITY.get(_side(header))
 
 
 def _character_set(dataset: Dataset) -> object:

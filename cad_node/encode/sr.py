@@ -29,6 +29,7 @@ from pydicom.sr.codedict import codes as dicom_codes
 
 from cad_node.domain import Status, StudyResult
 from cad_node.encode import uids
+from cad_node.encode.evidence import evidence
 from cad_node.encode.provenance import Context, coded, equipment, stamp
 from cad_node.encode.seg import lesion_tracks
 from cad_node.encode.source import Source
@@ -77,7 +78,7 @@ def encode_sr(
     # the stand-ins where the evidence must name the true images.
     dataset = Dataset(dataset)
     dataset.ContentSequence = report.ContentSequence
-    dataset.CurrentRequestedProcedureEvidenceSequence = _evidence(result)
+    dataset.CurrentRequestedProcedureEvidenceSequence = evidence(result)
     stamp(dataset, ordered[0], context)
     return dataset
 
@@ -98,25 +99,6 @@ def _empty_root(context: Context) -> ContainerContentItem:
     root = ContainerContentItem(coded(context.templates.sr.document.title), template_id="1500")
     root.ContentSequence = ContentSequence()
     return root
-
-
-def _evidence(result: StudyResult) -> list[Dataset]:
-    """All images of the study, by series (PS3.3 table C.17-2b)."""
-    by_series: dict[str, list[Dataset]] = {}
-    for image in result.images:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = image.reference.sop_class_uid
-        reference.ReferencedSOPInstanceUID = image.reference.sop_instance_uid
-        by_series.setdefault(image.reference.series_instance_uid, []).append(reference)
-    study = Dataset()
-    study.StudyInstanceUID = result.study_instance_uid
-    study.ReferencedSeriesSequence = []
-    for uid, references in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = uid
-        series.ReferencedSOPSequence = references
-        study.ReferencedSeriesSequence.append(series)
-    return [study]
 
 
 def _report(result: StudyResult, sources: Mapping[str, Source], context: Context) -> MeasurementReport:

@@ -16,6 +16,11 @@ import jinja2
 from cad_node.codes import Concept
 from cad_node.domain import LesionClass, NotAnalysed, Probabilities, Status
 from cad_node.encode.font import Font
+from cad_node.encode.template_outputs import (
+    PdfTemplate,
+    PresentationStateTemplate,
+    SecondaryCaptureTemplate,
+)
 from cad_node.encode.template_sr import SrTemplate
 from cad_node.encode.template_text import Colour, Series, Text
 
@@ -236,6 +241,9 @@ class Templates:
     preview: PreviewTemplate
     page: jinja2.Template = field(compare=False, repr=False)
     page_words: PageTemplate
+    presentation_state: PresentationStateTemplate
+    secondary_capture: SecondaryCaptureTemplate
+    pdf: PdfTemplate
     digest: str
     # What only objects of one kind depend on, by kind.
     digests: Mapping[str, str] = field(default_factory=dict)

@@ -31,6 +31,11 @@ from cad_node.encode.template import (
     Templates,
     Wording,
 )
+from cad_node.encode.template_outputs import (
+    PdfTemplate,
+    PresentationStateTemplate,
+    SecondaryCaptureTemplate,
+)
 from cad_node.encode.template_sr import SrTemplate
 from cad_node.encode.template_text import Colour, Text
 from cad_node.errors import TemplateError
@@ -59,6 +64,9 @@ def load_templates(folder: Path, language: str = ENGLISH) -> Templates:
     def load(name: str, kind: type[_T]) -> _T:
         return _load(_layers(folder, language, name), kind)
 
+    def digest(*names: str) -> str:
+        return _digest(file for name in names for file in _layers(folder, language, name))
+
     return Templates(
         wording=load("wording.toml", Wording),
         seg=load("seg.toml", SegTemplate),
@@ -66,12 +74,17 @@ def load_templates(folder: Path, language: str = ENGLISH) -> Templates:
         preview=load("preview.toml", PreviewTemplate),
         page=_load_page(folder / PAGE_FILE),
         page_words=load("page.toml", PageTemplate),
-        # The page and the picture are not DICOM objects: they do not change UIDs.
-        digest=_digest(
-            file
-            for name in ("wording.toml", "seg.toml", "sr_tid1500.toml")
-            for file in _layers(folder, language, name)
-        ),
+        presentation_state=load("presentation_state.toml", PresentationStateTemplate),
+        secondary_capture=load("secondary_capture.toml", SecondaryCaptureTemplate),
+        pdf=load("pdf.toml", PdfTemplate),
+        # The page and the picture are not DICOM objects: they do not change the UIDs of SEG and SR.
+        digest=digest("wording.toml", "seg.toml", "sr_tid1500.toml"),
+        digests={
+            "presentation_state": digest("presentation_state.toml"),
+            "secondary_capture": digest("secondary_capture.toml", "pdf.toml", "preview.toml"),
+            "pdf": digest("pdf.toml", "preview.toml"),
+            "text_sr": digest("pdf.toml"),
+        },
     )
 
 

@@ -64,6 +64,16 @@ def sr_series_uid(study: str, provenance: Provenance, wording: str) -> str:
     return derive_uid("sr series", study, *_made_by(provenance, wording))
 
 
+def object_uid(kind: str, sources: Iterable[str], provenance: Provenance, wording: str) -> str:
+    """SOP Instance UID of another object over `sources`, in whatever order they came."""
+    return derive_uid(kind, *_made_by(provenance, wording), *sorted(sources))
+
+
+def object_series_uid(kind: str, study: str, provenance: Provenance, wording: str) -> str:
+    """Series of the objects of a kind in a study: one for all of them."""
+    return derive_uid(f"{kind} series", study, *_made_by(provenance, wording))
+
+
 def tracking_uid(source: str, lesion_number: int) -> str:
     """Tracking UID of a lesion, the same in SEG and SR and for every model."""
     return derive_uid("lesion", source, str(lesion_number))

@@ -12,6 +12,7 @@ LIBRARIES = {
     "pydicom": {"receive", "store", "read", "encode", "deidentify", "deliver", "demo"},
     "pynetdicom": {"receive", "deliver", "demo"},
     "highdicom": {"encode"},
+    "reportlab": {"encode"},
     "torch": {"networks", "train"},
     "monai": {"networks", "train"},
     "rapidocr": {"pipeline"},

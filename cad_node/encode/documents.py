@@ -1,0 +1,81 @@
+"""What a study's document says, line by line: the same in PDF, plain-text report and capture.
+
+Every sentence is the report's own (`sr_words.py`), in the language of the
+templates. It names no patient: the object's header does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from cad_node.domain import ImageResult, Status, StudyResult
+from cad_node.encode.provenance import Context
+from cad_node.encode.seg import key_lesion, lesion_tracks
+from cad_node.encode.source import Source
+from cad_node.encode.sr_words import lesion_sentence, summary_lines
+
+
+class Style(Enum):
+    """How prominent a line is."""
+
+    TITLE = "title"
+    HEADING = "heading"
+    TEXT = "text"
+    FAINT = "faint"
+
+
+# Of the size of the plain text.
+RELATIVE_SIZES = {Style.TITLE: 1.7, Style.HEADING: 1.25, Style.TEXT: 1.0, Style.FAINT: 0.8}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One paragraph; where it is about an image, `image` is its SOP Instance UID."""
+
+    text: str
+    style: Style = Style.TEXT
+    image: str | None = None
+
+
+def document_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[Line]:
+    """Title, summary, each image with its lesions, what was not analysed, and by what it was made."""
+    head = context.templates.pdf.document
+    lines = [Line(head.title, Style.TITLE), Line(context.templates.sr.document.disclaimer, Style.FAINT)]
+    lines += [Line(text) for text in summary_lines(result, sources, context)]
+    if any(image.lesions for image in result.images):
+        lines.append(Line(head.findings, Style.HEADING))
+        for image in result.images:
+            lines += _lesion_lines(image, sources[image.reference.sop_instance_uid], context)
+    refused = [image for image in result.images if image.status is not Status.ANALYSED]
+    if refused:
+        lines.append(Line(head.not_analysed, Style.HEADING))
+        for image in refused:
+            source = sources[image.reference.sop_instance_uid]
+            reason = context.templates.wording.reasons[image.refusal.reason] if image.refusal else ""
+            text = f"{head.image.format(image=source.name)}: {reason}"
+            lines.append(Line(text, image=image.reference.sop_instance_uid))
+    study = head.study.format(study_instance_uid=result.study_instance_uid)
+    return [*lines, Line(made_by(head.made_by, context), Style.FAINT), Line(study, Style.FAINT)]
+
+
+def _lesion_lines(image: ImageResult, source: Source, context: Context) -> list[Line]:
+    return [
+        Line(
+            lesion_sentence(image, key_lesion(track), source, context), image=image.reference.sop_instance_uid
+        )
+        for track in lesion_tracks(image).values()
+    ]
+
+
+def made_by(text: str, context: Context) -> str:
+    """The line that names software and model."""
+    provenance = context.provenance
+    return text.format(
+        software=context.templates.wording.product.name,
+        version=provenance.software_version,
+        model_name=provenance.model_name,
+        model_version=provenance.model_version,
+        sha256=provenance.model_sha256,
+    )
