@@ -44,7 +44,7 @@ def compare(
     folds: Annotated[str | None, typer.Option("--folds", help="Only these folds of the protocol.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="In place of the protocol's.")] = None,
     size_px: Annotated[
-        int | None, typer.Option("--size", min=32, help="Side of the images, a multiple of 32.")
+        int | None, typer.Option("--size", min=64, help="Side of the images, a multiple of 32.")
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=2, help="Images a step.")] = None,
     runs: Annotated[int | None, typer.Option("--runs", min=1, help="Trainings of each network.")] = None,
@@ -130,8 +130,8 @@ def _rules(name: str) -> Protocol:
 
 def _refuse_nonsense(rules: Protocol) -> None:
     problem = ""
-    if rules.size_px % 32:
-        problem = f"--size {rules.size_px} is no multiple of 32"
+    if rules.size_px % 32 or rules.size_px < 64:  # AlexNet's pools leave nothing of a smaller image
+        problem = f"--size {rules.size_px} is no multiple of 32 from 64 on"
     elif not set(rules.tasks) <= {"classification", "segmentation"}:
         problem = f"--tasks {','.join(rules.tasks)} are not classification and segmentation"
     elif rules.split not in ("grouped", "papers"):

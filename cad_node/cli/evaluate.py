@@ -65,6 +65,10 @@ def evaluate(
         Path | None,
         typer.Option("--clean-cache", help="Copies without annotations; scored beside the originals."),
     ] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option("--onnx", help="The model's export, scored in its place; needs --output."),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")] = 0,
     output: Annotated[
         Path | None,
@@ -86,6 +90,11 @@ def evaluate(
     of the data set: keep it to yourself.
     """
     console = Console(stderr=True, soft_wrap=True)
+    if onnx is not None and (output is None or protocol is not None):
+        raise SettingsError(
+            "An ONNX file is scored on folds, and its scorecard is not the model's.",
+            "Leave out --protocol, and name a file with --output.",
+        )
     if protocol == "annotations":
         from cad_node.train.annotations.page import evaluate_annotations
 
@@ -103,7 +112,7 @@ def evaluate(
             pooled, card = _score_protocol(protocol, parts, data, clean_cache, threads, advance)
         else:
             folder = _one_model(model or [])
-            pooled, card = _score_fold(folder, data, fold, clean_cache, threads, advance)
+            pooled, card = _score_fold(folder, data, fold, clean_cache, threads, advance, onnx)
     if report is not None:
         _write_report(pooled, card, data, clean_cache, report, threads)
         console.print(f"{report / 'index.html'}")
@@ -143,12 +152,18 @@ def _find(name: str) -> Path:
 
 
 def _score_fold(
-    folder: Path, data: Path, fold: str, clean: Path | None, threads: int, advance: Advance
+    folder: Path,
+    data: Path,
+    fold: str,
+    clean: Path | None,
+    threads: int,
+    advance: Advance,
+    onnx: Path | None,
 ) -> tuple[Pooled, dict[str, Any]]:
     from cad_node.cli.train import parse_folds
     from cad_node.train.scoring import score_model
 
-    return score_model(folder, data, parse_folds(fold), clean, threads, advance)
+    return score_model(folder, data, parse_folds(fold), clean, threads, advance, onnx)
 
 
 def _models_of(

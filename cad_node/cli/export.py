@@ -112,13 +112,13 @@ def _demo_images() -> list[Any]:
 
 def _samples(folder: Path, data: Path) -> tuple[list[Sample], list[Sample]]:
     """Samples that the model has learned from, and the others."""
-    from cad_node.networks.bundle import TRAIN_FILE
-    from cad_node.train.data import read_manifest
+    from cad_node.train.learned import read_learned
+    from cad_node.train.splits import read_split
 
-    train = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))
-    folds = set(train["data"].get("folds", []))
-    samples = read_manifest(data).samples
-    return [s for s in samples if s.fold in folds], [s for s in samples if s.fold not in folds]
+    learned = read_learned(folder)
+    samples = read_split(data, learned.kind).samples
+    seen = [s for s in samples if s.fold in learned.folds and s.dataset in learned.datasets]
+    return seen, [s for s in samples if s.fold not in learned.folds]
 
 
 def _images(data: Path, samples: Sequence[Sample], limit: int) -> list[Any]:
@@ -131,7 +131,8 @@ def _images(data: Path, samples: Sequence[Sample], limit: int) -> list[Any]:
 def _scorecard(
     written: LesionModel, data: Path, unseen: Sequence[Sample], console: Console
 ) -> dict[str, Any]:
-    from cad_node.train.evaluate import score, summarise
+    from cad_node.train.cases import score
+    from cad_node.train.figures import summarise
 
     if not unseen:
         raise SettingsError(

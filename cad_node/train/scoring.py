@@ -11,6 +11,8 @@ from typing import Any
 
 from cad_node.errors import SettingsError
 from cad_node.networks import load_model
+from cad_node.networks.bundle import file_sha256
+from cad_node.networks.onnx_network import load_onnx_model
 from cad_node.train.cases import Case, score
 from cad_node.train.data import Sample
 from cad_node.train.evaluate import scorecard, worst
@@ -45,9 +47,10 @@ class Pooled:
         clean: Path | None,
         threads: int,
         advance: Advance,
+        onnx: Path | None = None,
     ) -> None:
-        """Score samples with one model and add the cases."""
-        loaded = load_model(model, threads=threads)
+        """Score samples with one model, or with its `onnx` export, and add the cases."""
+        loaded = load_model(model, threads=threads) if onnx is None else load_onnx_model(model, onnx, threads)
         title = f"{name}, annotations left in"
         self.left_in += score(loaded, data, samples, advance=lambda done, of: advance(title, done, of))
         if clean is not None:
@@ -74,9 +77,15 @@ class Pooled:
 
 
 def score_model(
-    model: Path, data: Path, folds: Sequence[int], clean: Path | None, threads: int, advance: Advance
+    model: Path,
+    data: Path,
+    folds: Sequence[int],
+    clean: Path | None,
+    threads: int,
+    advance: Advance,
+    onnx: Path | None = None,
 ) -> tuple[Pooled, dict[str, Any]]:
-    """One model on folds that it has not seen: the cases, and its scorecard.
+    """One model, or its `onnx` export, on folds that it has not seen: the cases, and its scorecard.
 
     Raises
     ------
@@ -93,8 +102,10 @@ def score_model(
             f"No image of {data} is in fold {', '.join(map(str, folds))}.", "Name a fold of the manifest."
         )
     pooled = Pooled(conflicting=manifest.conflicting, colour_doppler=len(manifest.colour_doppler))
-    pooled.score(bundle.name, model, data, samples, clean, threads, advance)
+    pooled.score(bundle.name, model, data, samples, clean, threads, advance, onnx)
     named = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    if onnx is not None:
+        named |= {"onnx": onnx.name, "onnx_sha256": file_sha256(onnx)}
     part = {
         "name": "fold",
         "trained_on": str(learned),

@@ -55,8 +55,8 @@ def jobs_of(protocol: Protocol, weights: Mapping[str, Path]) -> Iterator[Job]:
     for run in range(1, protocol.runs + 1):
         for fold in protocol.chosen_folds:
             for start in protocol.starts:
-                for task in protocol.tasks:
-                    for name in protocol.architectures:
+                for name in protocol.architectures:
+                    for task in protocol.tasks:
                         if start == "scratch" or name in weights:
                             yield Job(task, name, start, fold, run)
 
