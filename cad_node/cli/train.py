@@ -22,6 +22,14 @@ def train(
     task: Annotated[
         str, typer.Option("--task", help="lesions, or annotations: what is drawn on a picture.")
     ] = "lesions",
+    architecture: Annotated[
+        str,
+        typer.Option(
+            "--architecture",
+            help="flexible-unet-lite0, -lite1 or -lite2; for classification and segmentation one of the "
+            "papers': alexnet, vgg12, vgg16, vgg19, resnet18, resnet50, densenet161, inception, unet.",
+        ),
+    ] = "flexible-unet-lite0",
     export: Annotated[
         str | None, typer.Option("--export", help="Name of the model folder to write.", show_default=False)
     ] = None,
@@ -59,7 +67,11 @@ def train(
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", help="ImageNet weights of EfficientNet-Lite0; default: the train extra's."),
+        typer.Option(
+            "--weights",
+            help="ImageNet weights of the encoder; default: those of the train extra, from scratch "
+            "for classification and segmentation.",
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
@@ -74,6 +86,12 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")
     ] = None,
+    denoise: Annotated[
+        bool, typer.Option("--denoise", help="With one of the papers' networks: a 5 x 5 median before it.")
+    ] = False,
+    remove_background: Annotated[
+        bool, typer.Option("--remove-background", help="The same: cut images to the picture on the screen.")
+    ] = False,
     version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",
 ) -> None:
     """Train a network and export it as a model folder.
@@ -83,6 +101,7 @@ def train(
     annotation network takes --data, --clean-cache, --folds, --steps, --fonts,
     --seed, --threads and where to write; the other options speak of lesions.
     """
+    from cad_node.networks import NETWORKS
     from cad_node.train.decide import decide
     from cad_node.train.export import Origin, export_bundle
     from cad_node.train.loop import TrainSettings
@@ -105,12 +124,45 @@ def train(
             fonts,
         )
         return
-    if task != "lesions":
-        raise SettingsError(f"There is no task '{task}'.", "Tasks are lesions and annotations.")
-    run = run or Path("runs/breast-us")
+    if task not in ("lesions", "classification", "segmentation"):
+        raise SettingsError(
+            f"There is no task '{task}'.", "Tasks are lesions, annotations, classification and segmentation."
+        )
     if size_px % 32:
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
+    if task in ("classification", "segmentation"):
+        from cad_node.train.papers.single import Single, train_single
+
+        if export is not None:
+            raise SettingsError(
+                f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
+                "Leave out --export; weights and figures are written to --run.",
+            )
+        found = training_data(data, parse_folds(folds), seed, parse_names(dataset), parse_split(split))
+        single = Single(
+            architecture,
+            "classification" if task == "classification" else "segmentation",
+            size_px,
+            epochs,
+            batch,
+            peak_rate,
+            seed,
+            weights,
+            denoise,
+            remove_background,
+        )
+        place = run or Path("runs") / architecture
+        content = train_single(data, found, single, place, threads, console.print)
+        console.print(f"{place}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
+        return
+    if architecture not in NETWORKS:
+        raise SettingsError(
+            f"{architecture} does not outline and class lesions.",
+            f"Name --task classification or segmentation with it, or one of {', '.join(NETWORKS)}.",
+        )
+    run = run or Path("runs/breast-us")
     settings = TrainSettings(
+        architecture=architecture,
         size_px=size_px,
         cache_px=size_px * 4 // 3,
         batch=batch,
@@ -127,7 +179,7 @@ def train(
         f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
     )
     start = None if start_from is None else load_start(start_from, found)
-    imagenet = load_imagenet(weights) if start is None else None
+    imagenet = load_imagenet(weights, architecture) if start is None else None
     network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start)
     if export is None:
         return
@@ -196,6 +248,8 @@ def _command(
 ) -> str:
     """The command that repeats the run anywhere: no path of this machine in it."""
     words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
+    if settings.architecture != "flexible-unet-lite0":
+        words += ["--architecture", settings.architecture]
     if datasets:
         words += ["--dataset", ",".join(datasets)]
     if split != "grouped":

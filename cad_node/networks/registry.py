@@ -13,3 +13,13 @@ NETWORKS: dict[str, Callable[[Mapping[str, object]], LesionNetwork]] = {
     "flexible-unet-lite1": partial(lesion_network.build, encoder="efficientnet-lite1"),
     "flexible-unet-lite2": partial(lesion_network.build, encoder="efficientnet-lite2"),
 }
+
+
+def encoder_of(architecture: str) -> str:
+    """Name of a lesion network's encoder, such as efficientnet-lite0."""
+    return architecture.replace("flexible-unet-lite", "efficientnet-lite")
+
+
+def encoder_title(architecture: str) -> str:
+    """The same as it is written in text: EfficientNet-Lite0."""
+    return encoder_of(architecture).replace("efficientnet-lite", "EfficientNet-Lite")

@@ -28,6 +28,7 @@ from cad_node.networks.bundle import (
     write_sums,
 )
 from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
+from cad_node.networks.registry import encoder_of, encoder_title
 from cad_node.train.card import SCORECARD_FILE, write_card
 from cad_node.train.loop import TrainSettings
 
@@ -157,7 +158,8 @@ def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decis
         **common_metadata(version),
         "task": "Lesion segmentation and classification in B-mode breast ultrasound",
         "description": (
-            "MONAI FlexibleUNet on an EfficientNet-Lite0 encoder: a lesion probability for each pixel; "
+            f"MONAI FlexibleUNet on an {encoder_title(settings.architecture)} encoder: "
+            "a lesion probability for each pixel; "
             "normal, benign and malignant for the image and for each lesion mask."
         ),
         "image_classes": "one grey channel of the tissue region, letterboxed, (grey level - 127) / 128",
@@ -206,6 +208,7 @@ def _inference(settings: TrainSettings) -> dict[str, Any]:
         "network": {
             "_target_": "cad_node.networks.lesion_network.build",
             "config": dict(settings.network),
+            "encoder": encoder_of(settings.architecture),
         },
         "network_def": "$@network.unet",
         "images": "$sorted(pathlib.Path(@dataset_dir).glob('*.png'))",

