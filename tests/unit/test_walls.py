@@ -16,6 +16,7 @@ LIBRARIES = {
     "torch": {"networks", "train"},
     "monai": {"networks", "train"},
     "rapidocr": {"pipeline"},
+    "matplotlib": {"train"},
     "dbos": {"jobs"},
     "dicomanonymizer": {"deidentify"},
     "sqlalchemy": {"store", "jobs"},

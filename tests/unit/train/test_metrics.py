@@ -3,9 +3,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from monai.metrics import DiceMetric, MeanIoU
+from monai.metrics import DiceMetric, HausdorffDistanceMetric, MeanIoU, ROCAUCMetric
 
-from cad_node.train.metrics import auc, calibration_error, dice, figure, iou, sensitivity_at
+from cad_node.train.metrics import (
+    auc,
+    calibration_error,
+    dice,
+    figure,
+    hausdorff_95,
+    iou,
+    macro_auc,
+    macro_f1,
+    macro_precision,
+    macro_recall,
+    sensitivity_at,
+    specificity_at,
+)
 
 
 @pytest.fixture
@@ -25,6 +38,71 @@ def test_dice_and_iou_are_those_of_monai(masks):
     tensors = [torch.from_numpy(mask)[None, None].float() for mask in masks]
     assert dice(*masks) == pytest.approx(float(DiceMetric()(*tensors)))
     assert iou(*masks) == pytest.approx(float(MeanIoU()(*tensors)))
+
+
+def test_distance_of_two_pixels_is_that_of_pythagoras():
+    found, drawn = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    found[1, 1], drawn[4, 5] = True, True
+    assert hausdorff_95(found, drawn) == pytest.approx(5)
+
+
+def test_distance_from_a_square_to_one_inside_it():
+    """Outer outline 4 px from the inner one, corners at 4 * sqrt 2: those are 4 of 68 pixels, the 95th is less."""
+    outer, inner = np.zeros((30, 30), bool), np.zeros((30, 30), bool)
+    outer[5:23, 5:23], inner[9:19, 9:19] = True, True
+    assert 4 < hausdorff_95(outer, inner) < 4 * math.sqrt(2)
+    assert hausdorff_95(outer, outer) == 0
+
+
+@pytest.mark.filterwarnings("ignore:monai.metrics.utils get_mask_edges:FutureWarning")
+@pytest.mark.parametrize("edge", [False, True])
+def test_distance_is_that_of_monai(edge):
+    row, column = np.ogrid[:90, :120]
+    found = ((row - 30) / 18) ** 2 + ((column - 50) / 30) ** 2 < 1
+    drawn = ((row - 38) / 22) ** 2 + ((column - (110 if edge else 60)) / 25) ** 2 < 1
+    drawn[70:75, 10:15] = True
+    tensors = [torch.from_numpy(mask)[None, None].float() for mask in (found, drawn)]
+    expected = float(HausdorffDistanceMetric(percentile=95)(*tensors))
+    assert hausdorff_95(found, drawn) == pytest.approx(expected, rel=1e-4)
+
+
+def test_there_is_no_distance_to_nothing(masks):
+    assert math.isnan(hausdorff_95(masks[0], np.zeros_like(masks[0])))
+
+
+def test_macro_auc_is_that_of_monai():
+    rng = np.random.default_rng(4)
+    target = rng.integers(0, 3, 80)
+    probabilities = rng.dirichlet([1, 1, 1], 80) * 0.7 + np.eye(3)[target] * 0.3
+    metric = ROCAUCMetric(average="macro")
+    metric(torch.from_numpy(probabilities), torch.from_numpy(np.eye(3)[target]))
+    assert macro_auc(probabilities, target) == pytest.approx(float(metric.aggregate()))
+
+
+def test_macro_auc_counts_the_classes_that_occur():
+    probabilities = np.array([[0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
+    assert macro_auc(probabilities, np.array([1, 2])) == 1
+
+
+def test_macro_figures_counted_by_hand():
+    target = np.array([0, 0, 1, 1, 1, 1, 2, 2])
+    said = np.array([0, 1, 1, 1, 1, 2, 2, 1])
+    precision = (1 / 1 + 3 / 5 + 1 / 2) / 3
+    recall = (1 / 2 + 3 / 4 + 1 / 2) / 3
+    assert macro_precision(said, target) == pytest.approx(precision)
+    assert macro_recall(said, target) == pytest.approx(recall)
+    assert macro_f1(said, target) == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_class_that_is_never_said_has_no_precision():
+    assert macro_precision(np.array([1, 1]), np.array([1, 2])) == pytest.approx(0.25)
+
+
+def test_specificity_at_a_sensitivity_counted_by_hand():
+    scores = np.array([0.5] + [0.6] * 9 + [0.1, 0.2, 0.55, 0.7])
+    positive = np.array([True] * 10 + [False] * 4)
+    # one of ten positives may lie below: three of four negatives are under 0.6
+    assert specificity_at(scores, positive, 0.9) == pytest.approx(0.75)
 
 
 def test_two_empty_masks_agree():
