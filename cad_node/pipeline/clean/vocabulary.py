@@ -16,6 +16,8 @@ Meaning = Laterality | Quadrant | ScanPlane
 
 # A longer word is understood with one letter misread.
 SHORTEST_MISREAD = 6
+# So much of a word that the rim cuts off must be left.
+SHORTEST_CUT = 4
 
 
 # One instance is shared, and told from another by identity.
@@ -42,8 +44,17 @@ class Vocabulary:
     nipple_words: tuple[str, ...]
     caliper_labels: tuple[str, ...]
 
+    @property
+    def _sides(self) -> Iterator[str]:
+        """Long words for a side: the rim of the picture often cuts one in two."""
+        return (
+            word
+            for word, meaning in self.strong.items()
+            if isinstance(meaning, Laterality) and len(word) > SHORTEST_MISREAD
+        )
+
     def word(self, read: str) -> str | None:
-        """The known word that was meant, one misread letter in a long one forgiven; None: unknown.
+        """The known word that was meant, one misread letter or a cut forgiven in a long one; None: unknown.
 
         Examples
         --------
@@ -52,6 +63,9 @@ class Vocabulary:
         """
         if read in self.known:
             return read
+        cut = {word for word in self._sides if len(read) >= SHORTEST_CUT and _is_end_of(read, word)}
+        if cut and len({self.strong[word] for word in cut}) == 1:
+            return min(cut)
         if len(read) < SHORTEST_MISREAD:
             return None
         near = {word for word in self.known if len(word) == len(read) and _differences(word, read) == 1}
@@ -108,6 +122,10 @@ def plain(text: str) -> str:
     for quote in '’‘`´′"':
         letters = letters.replace(quote, "'")
     return " ".join(letters.replace("、", ",").upper().split())
+
+
+def _is_end_of(read: str, word: str) -> bool:
+    return word.startswith(read) or word.endswith(read)
 
 
 def _differences(first: str, second: str) -> int:
