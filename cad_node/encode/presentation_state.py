@@ -7,7 +7,7 @@ graphics are new. In a loop each frame has the outlines that belong to it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from highdicom import ModalityLUTTransformation, PresentationLUTTransformation
@@ -34,6 +34,13 @@ from cad_node.encode.source import Source
 from cad_node.encode.sr_graphics import graphic_data
 
 _KIND = "presentation_state"
+
+
+class _Tracking(TypedDict):
+    tracking_id: str
+    tracking_uid: str
+
+
 # Height of a line of text, as a part of the image's.
 _LINE_SHARE = 1 / 28
 # Width of a letter, as a part of a line's height.
@@ -141,7 +148,7 @@ def _layers(image: ImageResult, source: Source, context: Context) -> list[Graphi
 def _annotation(
     image: ImageResult, lesion: Lesion, stand_in: Dataset, source: Source, context: Context
 ) -> GraphicAnnotation:
-    named = {
+    named: _Tracking = {
         "tracking_id": tracking_id(source, lesion.number, context),
         "tracking_uid": uids.tracking_uid(source.reference.sop_instance_uid, lesion.number),
     }
@@ -165,7 +172,7 @@ def _text(
     lesion: Lesion,
     image: ImageResult,
     context: Context,
-    named: dict[str, str],
+    named: _Tracking,
 ) -> TextObject:
     """Two lines above the outline, or below where there is no room; wholly inside the image."""
     lines = label_lines(lesion, context)

@@ -94,7 +94,7 @@ def put_frames(dataset: Dataset, segments: Sequence[Segment], seg_type: SegType)
 
 def _model(dataset: Dataset) -> Dataset:
     """The frame that the library made, whole: what it shared among the only frames is its own again."""
-    model = deepcopy(dataset.PerFrameFunctionalGroupsSequence[0])
+    model: Dataset = deepcopy(dataset.PerFrameFunctionalGroupsSequence[0])
     for keyword in ("DerivationImageSequence", "SegmentIdentificationSequence"):
         shared = dataset.SharedFunctionalGroupsSequence
         if keyword not in model and len(shared) and keyword in shared[0]:
