@@ -7,6 +7,8 @@ so that the map has the size of the image, and normalisation).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.densenet import DenseNet
@@ -27,7 +29,7 @@ class ResNetBackbone(Backbone):
         super().__init__()
         block, layers, expansion = _RESNETS[name]
         self.channels = (64, *(expansion * channels for channels in _STAGE_CHANNELS))
-        self.net = ResNet(
+        self.net: Any = ResNet(
             block,
             layers,
             _STAGE_CHANNELS,
@@ -63,7 +65,9 @@ class DenseNetBackbone(Backbone):
 
     def __init__(self, classes: int, dropout: float) -> None:
         super().__init__()
-        self.net = DenseNet(2, 3, classes, init_features=96, growth_rate=48, block_config=(6, 12, 36, 24))
+        self.net: Any = DenseNet(
+            2, 3, classes, init_features=96, growth_rate=48, block_config=(6, 12, 36, 24)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def _maps(self, x: Tensor) -> list[Tensor]:
