@@ -1,4 +1,4 @@
-"""The SEG lies over the image, at the lesion, in the viewer that many sites use."""
+"""SEG and SR lie over the image, at the lesion, in the viewer that many sites use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import ohif
 from tests.factories import Ellipse, us_cine, us_image, write
 from tests.integration.test_encode_validators import ONE, TWO, encoded
 from tests.peers import Orthanc
-from tests.results import BENIGN, LARGE, SMALL, analysed, study
+from tests.results import BENIGN, LARGE, SMALL, analysed, refused, study
 
 pytestmark = [
     pytest.mark.orthanc,
@@ -33,6 +33,8 @@ ARTEFACTS = ohif.ROOT / "test-artefacts"
 TOP, LEFT, RIGHT = 28, 20, 300
 # Right of the list of series and below the tool bar, in a window of 1000 by 640.
 VIEWPORT = slice(60, 630), slice(300, 940)
+
+SECTORS = 24
 
 Picture = NDArray[np.int16]
 # What the overlay should cover, and in which colour: red is malignant.
@@ -57,6 +59,11 @@ class Screen:
         self.page.goto(
             f"{self.address}/viewer?StudyInstanceUIDs={study_instance_uid}{protocol}", wait_until="commit"
         )
+        return ohif.wait_for(self.page, until)
+
+    def open_series(self, series_number: int, until: Callable[[Picture], bool]) -> Picture:
+        """Show a series of the study that is open, by its number."""
+        self.page.get_by_text(f"S:{series_number}").first.dblclick()
         return ohif.wait_for(self.page, until)
 
     def next_frame(self, before: Picture, until: Callable[[Picture], bool]) -> Picture:
@@ -119,6 +126,33 @@ def fault(without: Picture, shown: Picture, lesions: Lesions) -> str:
     return ""
 
 
+def outline_fault(without: Picture, shown: Picture, shape: Ellipse) -> str:
+    """What is wrong with the outline of a report; empty where it runs all around the lesion and nowhere else."""
+    changed = ohif.colourfulness(shown) - ohif.colourfulness(without) > 20
+    band = place(without, shape, larger=2) & ~place(without, shape, larger=-2)
+    rows, columns = np.nonzero(band)
+    row, column = np.mgrid[: shown.shape[0], : shown.shape[1]]
+    angle = np.arctan2(row - rows.mean(), column - columns.mean())
+    sector = ((angle + np.pi) / (2 * np.pi) * SECTORS).astype(int) % SECTORS
+    # Dashes one pixel wide, in a band of about nine.
+    bare = [one for one in range(SECTORS) if changed[band & (sector == one)].mean() < 0.05]
+    if bare:
+        return f"no outline in {len(bare)} of {SECTORS} sectors"
+    if changed[place(without, shape, larger=-4)].mean() > 0.01:
+        return "the inside is covered"
+    # The figures are written to the right of the outline, above and below of which is nothing.
+    left = np.zeros(changed.shape, bool)
+    top = rows.min() - (shape.row - shape.row_radius - TOP) / shape.row_radius * np.ptp(rows) / 2
+    left[
+        int(top) + 4 : VIEWPORT[0].stop - 50, VIEWPORT[1].start : int(columns.min() + np.ptp(columns) * 0.7)
+    ] = True
+    if changed[left & ~place(without, shape, larger=4)].mean() > 0.005:
+        return "something else is drawn"
+    if changed[rows.min() : rows.max() + 80, columns.max() + 8 :].sum() < 500:
+        return "no figures are written"
+    return ""
+
+
 def show(
     screen: Screen, folder: Path, name: str, result: StudyResult, source: Dataset, lesions: Lesions
 ) -> tuple[Picture, Picture]:
@@ -165,3 +199,40 @@ def test_lesions_of_a_cine_are_shown_in_their_frames_only(screen: Screen, tmp_pa
         shown = screen.next_frame(shown, lambda picture, of=lesions: not fault(without, picture, of))
         keep(f"cine-frame-{frame_number}", shown)
         assert fault(without, shown, lesions) == ""
+
+
+def test_the_outline_and_the_figures_of_a_report_are_shown(screen: Screen, tmp_path: Path) -> None:
+    source = us_image()
+    result = study(analysed(source, {1: ONE}))
+    screen.store([write(source, tmp_path / "source"), encoded((result, [source]), tmp_path / "results")[-1]])
+    without = screen.open(result.study_instance_uid, has_image)
+    keep("report-without", without)
+    shown = screen.open_series(
+        9002, lambda picture: has_image(picture) and not outline_fault(without, picture, LARGE)
+    )
+    keep("report", shown)
+    assert has_image(without)
+    assert outline_fault(without, without, LARGE) != ""
+    assert outline_fault(without, shown, LARGE) == ""
+    # The same outline a few pixels away would be found out.
+    assert outline_fault(without, np.roll(shown, 8, axis=1), LARGE) != ""
+
+
+def test_a_report_of_a_study_in_which_nothing_was_analysed_leaves_the_image_on_the_screen(
+    screen: Screen, tmp_path: Path
+) -> None:
+    source = us_image()
+    result = study(refused(source))
+    screen.store([write(source, tmp_path / "source"), encoded((result, [source]), tmp_path / "results")[-1]])
+    without = screen.open(result.study_instance_uid, has_image)
+    # The frame around the whole image, which says that this is what was not analysed.
+    shown = screen.open_series(
+        9002,
+        lambda picture: (
+            has_image(picture)
+            and bool((ohif.colourfulness(picture) - ohif.colourfulness(without) > 60).sum() > 300)
+        ),
+    )
+    keep("report-nothing-analysed", shown)
+    assert has_image(shown)
+    assert (ohif.colourfulness(shown) - ohif.colourfulness(without) > 60).sum() > 300
