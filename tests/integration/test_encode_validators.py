@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import Comprehensive3DSRStorage, JPEGBaseline8Bit, SegmentationStorage
 
 from cad_node.domain import NotAnalysed, Status, StudyResult
 from cad_node.encode import encode_study, load_templates, read_back
 from cad_node.resources import templates_dir
-from cad_node.settings import ResultSettings
+from cad_node.settings import ObjectKind, ResultSettings
+from cad_node.variants import KINDS, Variant
 from tests.factories import us_cine, us_image, us_study, write
 from tests.results import BENIGN, LARGE, MADE_AT, MALIGNANT, SMALL, analysed, refused, study
 
@@ -24,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed"),
 ]
 
+READABLE = {SegmentationStorage, Comprehensive3DSRStorage}
 Case = tuple[StudyResult, Sequence[Dataset]]
 ONE, TWO = [(1, LARGE, MALIGNANT)], [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]
 
@@ -106,14 +110,18 @@ CASES: list[Callable[[], Case]] = [
 ]
 
 
-def encoded(case: Case, folder: Path, **settings: Any) -> list[Path]:
+def encoded(
+    case: Case, folder: Path, kinds: Sequence[ObjectKind] = ("seg", "sr"), **choice: Any
+) -> list[Path]:
     """Encode a study, write the objects, and return their paths; the report is the last."""
     result, sources = case
+    settings = ResultSettings(**choice)
     objects = encode_study(
         result,
         {str(one.SOPInstanceUID): one for one in sources},
         templates=load_templates(templates_dir()),
-        settings=ResultSettings(**settings),
+        settings=settings,
+        variants=[Variant.of(kind, settings) for kind in kinds],
         made_at=MADE_AT,
     )
     return [write(one.dataset, folder) for one in objects]
@@ -133,12 +141,12 @@ def test_no_validator_finds_an_error_and_highdicom_reads_the_numbers_back(
     case: Callable[[], Case], tmp_path: Path
 ) -> None:
     made = case()
-    files = encoded(made, tmp_path / "results")
+    files = encoded(made, tmp_path / "results", KINDS)
     for file in files:
         assert errors("dciodvfy", file) == []
     sources = [write(source, tmp_path / "sources") for source in made[1]]
     assert errors("dcentvfy", *sources, *files) == []
-    read = read_back(files)
+    read = read_back([file for file in files if dcmread(file).SOPClassUID in READABLE])
     lesions = sum(len({lesion.number for lesion in image.lesions}) for image in made[0].images)
     groups = lesions + sum(not one.lesions and one.status is Status.ANALYSED for one in made[0].images)
     # An image that was not analysed has a group only where there would be none at all.
@@ -150,6 +158,35 @@ def test_every_sr_class_is_valid(sr_class: str, tmp_path: Path) -> None:
     files = encoded(several_images(), tmp_path, sr_class=sr_class)
     assert errors("dciodvfy", files[-1]) == []
     assert read_back(files).measurement_groups == 4
+
+
+@pytest.mark.parametrize("scope", ["image", "series"])
+@pytest.mark.parametrize(
+    "case", [several_images, cine_with_two_tracked_lesions], ids=lambda one: one.__name__
+)
+@pytest.mark.parametrize("seg_type", ["binary", "fractional", "labelmap"])
+def test_every_type_of_segmentation_is_valid(
+    seg_type: str, case: Callable[[], Case], scope: str, tmp_path: Path
+) -> None:
+    found = [
+        line
+        for file in encoded(case(), tmp_path, ["seg"], seg_type=seg_type, seg_scope=scope)
+        for line in errors("dciodvfy", file)
+    ]
+    # Validators from before 2024 do not know label maps, nor that their background is segment 0.
+    unknown = (
+        "Information Object Not found",
+        "SegmentSequence item number 1 (from one) with SegmentNumber of 0",
+    )
+    assert [line for line in found if seg_type != "labelmap" or not line.endswith(unknown)] == []
+
+
+@pytest.mark.parametrize("syntax", ["rle", "jpeg-ls", "jpeg-2000"])
+def test_what_is_compressed_is_valid(syntax: str, tmp_path: Path) -> None:
+    kinds: list[ObjectKind] = ["seg", "secondary_capture"]
+    files = encoded(several_images(), tmp_path, kinds, seg_type="fractional", transfer_syntax=syntax)
+    for file in files:
+        assert errors("dciodvfy", file) == []
 
 
 def test_a_report_with_a_predecessor_is_valid(tmp_path: Path) -> None:
@@ -189,3 +226,50 @@ def test_dcmtk_reads_the_report(tmp_path: Path) -> None:
         assert shown in done.stdout
         assert "M-mode images are not analysed." in done.stdout
         assert not [line for line in done.stderr.splitlines() if line.startswith(("E:", "F:"))]
+
+
+@pytest.mark.dcmtk
+@pytest.mark.skipif(shutil.which("dcmpschk") is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_dcmtk_passes_every_presentation_state(case: Callable[[], Case], tmp_path: Path) -> None:
+    for file in encoded(case(), tmp_path, ["presentation_state"]):
+        done = subprocess.run(
+            ["dcmpschk", str(file)], capture_output=True, text=True, timeout=60, check=False
+        )
+        said = done.stdout + done.stderr
+        assert "Test passed." in said
+        assert not [line for line in said.splitlines() if line.startswith(("E:", "F:"))]
+
+
+@pytest.mark.dcmtk
+@pytest.mark.skipif(shutil.which("dcmp2pgm") is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize(
+    ("case", "frame", "shown"),
+    [
+        (grey_with_two_lesions, 1, ["LESION_1", "LESION_2"]),
+        (cine_with_two_tracked_lesions, 2, ["LESION_1", "LESION_2"]),
+        (cine_with_two_tracked_lesions, 5, ["LESION_2"]),
+    ],
+    ids=["still", "loop", "loop_end"],
+)
+def test_dcmtk_shows_the_outlines_and_labels_of_a_frame(
+    case: Callable[[], Case], frame: int, shown: list[str], tmp_path: Path
+) -> None:
+    made = case()
+    (state,) = encoded(made, tmp_path / "state", ["presentation_state"])
+    source = write(made[1][0], tmp_path / "source")
+    done = subprocess.run(
+        ["dcmp2pgm", "-v", "-f", str(frame), "-p", str(state), str(source), str(tmp_path / "shown.pgm")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0
+    layers = re.split(r"Graphic Layer #\d+ ", said)[1:]
+    with_graphics = [layer for layer in layers if "Number of graphic objects: 1" in layer]
+    assert [layer.partition("]")[0].lstrip("[") for layer in with_graphics] == shown
+    for layer in with_graphics:
+        assert "type=polyline" in layer
+        assert re.search(r'text 1: "Lesion \d: (malignant|benign), \d+ %', layer)

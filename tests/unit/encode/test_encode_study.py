@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
 
@@ -7,9 +8,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
-from cad_node.encode import EncodedObject, Templates
+from cad_node.encode import EncodedObject, Templates, encode_study
 from cad_node.errors import EncodeError
 from cad_node.settings import ResultSettings
+from cad_node.variants import KINDS, Variant
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MADE_AT, MALIGNANT, SMALL, analysed, provenance, refused, study
 from tests.unit.encode.encoding import encode
@@ -140,3 +142,80 @@ def test_a_predecessor_that_is_no_report_is_an_error_of_ours_without_its_words(t
     with pytest.raises(EncodeError, match=r"could not be written down \(AttributeError\)") as caught:
         encode(example(), [SINGLE, CINE], templates, predecessor=predecessor)
     assert "Secret" not in str(caught.value)
+
+
+def all_kinds(settings: ResultSettings) -> list[Variant]:
+    return [Variant.of(kind, settings) for kind in KINDS]
+
+
+def test_every_kind_of_object_is_made_of_the_same_study_and_is_the_same_every_time(
+    templates: Templates,
+) -> None:
+    variants = all_kinds(ResultSettings())
+    first = encode(example(), [SINGLE, CINE], templates, variants=variants)
+    second = encode(example(), [SINGLE, CINE], templates, variants=variants)
+    assert written(first) == written(second)
+    assert {one.kind for one in first} == set(KINDS)
+    assert len(set(uids(first))) == len(first)
+    for name in ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate", "AccessionNumber"):
+        assert {str(one.dataset[name].value) for one in first} == {str(SINGLE[name].value)}
+    # Each kind has its own series number, and one description.
+    numbers = {one.kind: (one.dataset.SeriesNumber, one.dataset.SeriesDescription) for one in first}
+    assert len({number for number, _ in numbers.values()}) == len(KINDS)
+
+
+def test_every_reference_is_to_an_image_of_the_study(templates: Templates) -> None:
+    objects = encode(example(), [SINGLE, CINE], templates, variants=all_kinds(ResultSettings()))
+    classes = {one.SOPInstanceUID: one.SOPClassUID for one in (SINGLE, CINE)}
+    for one in objects:
+        found = list(references(one.dataset))
+        assert found, one.kind
+        for item in found:
+            assert item.ReferencedSOPClassUID == classes[item.ReferencedSOPInstanceUID], one.kind
+            frames = item.get("ReferencedFrameNumber")
+            if frames is not None:
+                assert item.ReferencedSOPInstanceUID == CINE.SOPInstanceUID
+
+
+def references(dataset: Dataset) -> Iterator[Dataset]:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                if "ReferencedSOPInstanceUID" in item:
+                    yield item
+                yield from references(item)
+
+
+def test_a_setting_of_one_kind_leaves_the_others_as_they_are(templates: Templates) -> None:
+    changed = ResultSettings(sr_class="enhanced", pdf_series_number=5)
+    first, second = (
+        encode(example(), [SINGLE, CINE], templates, variants=all_kinds(settings), settings=settings)
+        for settings in (ResultSettings(), changed)
+    )
+    differ = {one.kind for one, other in zip(first, second, strict=True) if uids((one,)) != uids((other,))}
+    assert differ == {"sr", "pdf"}
+
+
+def test_two_forms_of_a_kind_are_two_objects(templates: Templates) -> None:
+    forms = [ResultSettings(), ResultSettings(sr_class="enhanced", seg_type="fractional")]
+    variants = [Variant.of(kind, form) for kind in ("seg", "sr") for form in forms]  # type: ignore[arg-type]
+    objects = encode(example(), [SINGLE, CINE], templates, variants=variants)
+    assert len(set(uids(objects))) == len(objects) == 6
+    assert len({one.dataset.SeriesInstanceUID for one in objects}) == 6
+
+
+def test_a_report_supersedes_the_one_of_its_own_class(templates: Templates) -> None:
+    variants = [Variant("sr", sr_class="comprehensive-3d"), Variant("sr", sr_class="enhanced")]
+    old = [one.dataset for one in encode(example(), [SINGLE, CINE], templates, variants=variants)]
+    new = encode_study(
+        study(*example().images, analysed(LATE)),
+        {str(one.SOPInstanceUID): one for one in (SINGLE, CINE, LATE)},
+        templates=templates,
+        settings=ResultSettings(),
+        variants=variants,
+        predecessors=old,
+        made_at=MADE_AT,
+    )
+    for one, before in zip(new, old, strict=True):
+        named = one.dataset.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+        assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.SOPInstanceUID

@@ -5,12 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from highdicom.seg import Segmentation
+from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage, UltrasoundMultiFrameImageStorage
 
 from cad_node.domain import PixelSpacing
 from cad_node.encode import Templates, derive_uid
+from cad_node.encode.transfer_syntax import UIDS
 from cad_node.errors import EncodeError
-from tests.factories import Ellipse, us_cine, us_image
+from cad_node.settings import ResultSettings, SegType, TransferSyntax
+from cad_node.variants import Variant
+from tests.factories import Ellipse, us_cine, us_image, us_study
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, study
 from tests.unit.encode.encoding import encode
 
@@ -136,3 +140,78 @@ def test_lossy_sources_make_lossy_results(templates: Templates) -> None:
     dataset = encode(study(analysed(source, {1: [(1, LARGE, BENIGN)]})), [source], templates)[0].dataset
     assert dataset.LossyImageCompression == "01"
     assert dataset.LossyImageCompressionMethod == "ISO_10918_1"
+
+
+def masks_of(dataset: Dataset, source: Dataset, segment: int, frame: int | None = None) -> np.ndarray:
+    """A segment's mask on a source, as highdicom reads it."""
+    seg = Segmentation.from_dataset(dataset)
+    how = {"segment_numbers": [segment], "ignore_spatial_locations": True}
+    if frame is None:
+        return seg.get_pixels_by_source_instance([source.SOPInstanceUID], **how)[0, ..., 0] > 0
+    return seg.get_pixels_by_source_frame(source.SOPInstanceUID, [frame], **how)[0, ..., 0] > 0
+
+
+@pytest.mark.parametrize("syntax", ["explicit-little-endian", "rle", "jpeg-ls", "jpeg-2000"])
+@pytest.mark.parametrize("seg_type", ["fractional", "labelmap"])
+def test_every_type_holds_the_masks_of_a_loop(
+    seg_type: SegType, syntax: TransferSyntax, templates: Templates
+) -> None:
+    source = us_cine(frames=4)
+    drawn = {1: [(1, LARGE, BENIGN)], 3: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]}
+    variant = Variant.of("seg", ResultSettings(seg_type=seg_type, transfer_syntax=syntax))
+    (made,) = encode(study(analysed(source, drawn)), [source], templates, variants=[variant])
+    assert made.dataset.SegmentationType == seg_type.upper()
+    assert made.dataset.file_meta.TransferSyntaxUID == UIDS[syntax]
+    np.testing.assert_array_equal(masks_of(made.dataset, source, 1, 1), LARGE.mask(240, 320))
+    np.testing.assert_array_equal(masks_of(made.dataset, source, 1, 3), LARGE.mask(240, 320))
+    np.testing.assert_array_equal(masks_of(made.dataset, source, 2, 3), SMALL.mask(240, 320))
+    assert made.dataset.NumberOfFrames == (2 if seg_type == "labelmap" else 3)
+
+
+def test_a_fractional_pixel_is_wholly_lesion_or_not_at_all(templates: Templates) -> None:
+    source = us_image()
+    variant = Variant.of("seg", ResultSettings(seg_type="fractional"))
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT)]})
+    dataset = encode(study(image), [source], templates, variants=[variant])[0].dataset
+    assert dataset.SegmentationFractionalType == "OCCUPANCY"
+    assert set(np.unique(dataset.pixel_array)) == {0, dataset.MaximumFractionalValue}
+
+
+def test_where_lesions_overlap_a_label_map_shows_the_more_suspicious_one(templates: Templates) -> None:
+    source = us_image()
+    other = Ellipse(125, 170, 30, 45)
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT), (2, other, BENIGN)]})
+    variant = Variant.of("seg", ResultSettings(seg_type="labelmap"))
+    dataset = encode(study(image), [source], templates, variants=[variant])[0].dataset
+    assert dataset.SegmentsOverlap == "NO"
+    np.testing.assert_array_equal(masks_of(dataset, source, 1), LARGE.mask(240, 320))
+    assert not (dataset.pixel_array == 2)[LARGE.mask(240, 320)].any()
+
+
+@pytest.mark.parametrize("seg_type", ["binary", "fractional", "labelmap"])
+def test_alike_images_of_a_series_share_a_segmentation(seg_type: SegType, templates: Templates) -> None:
+    sources = us_study(images=3, cine_frames=2)
+    drawn = {1: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]}
+    finer = PixelSpacing(0.05, 0.05)
+    images = [
+        analysed(sources[0], drawn),
+        analysed(sources[1], {1: [(1, SMALL, BENIGN)]}),
+        analysed(sources[2], drawn, spacing=finer),
+        analysed(sources[3], {2: [(1, LARGE, BENIGN)]}),
+    ]
+    variant = Variant.of("seg", ResultSettings(seg_type=seg_type, seg_scope="series"))
+    made = encode(study(*images), sources, templates, variants=[variant])
+    # Another calibration and a loop stand alone.
+    assert [len(one.sources) for one in made] == [2, 1, 1]
+    shared = made[0].dataset
+    assert shared.SegmentSequence[-1].SegmentNumber == 3
+    np.testing.assert_array_equal(masks_of(shared, sources[0], 2), SMALL.mask(240, 320))
+    np.testing.assert_array_equal(masks_of(shared, sources[1], 3), SMALL.mask(240, 320))
+    referenced = shared.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert [item.ReferencedSOPInstanceUID for item in referenced] == list(made[0].sources)
+    tracked = {item.TrackingUID for item in shared.SegmentSequence if "TrackingUID" in item}
+    assert tracked == {
+        derive_uid("lesion", sources[0].SOPInstanceUID, "1"),
+        derive_uid("lesion", sources[0].SOPInstanceUID, "2"),
+        derive_uid("lesion", sources[1].SOPInstanceUID, "1"),
+    }
