@@ -17,13 +17,19 @@ _ROWS = (
     ("benign_dice", "Dice, benign"),
     ("malignant_dice", "Dice, malignant"),
     ("lesion_iou", "IoU, images with a lesion"),
+    ("hd95_ratio", "Distance of outlines (HD95), share of the lesion's diameter"),
     ("lesions_detected", "Lesions detected"),
     ("false_lesions_per_image", "False lesions per image"),
     ("normals_with_false_lesion", "Normal images with a false lesion"),
     ("accuracy", "Accuracy, three classes"),
+    ("macro_f1", "F1, from mean precision and mean recall"),
+    ("macro_auc", "AUC, mean of each class against the others"),
     ("auc_benign_malignant", "AUC, benign against malignant"),
     ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity"),
+    ("specificity_at_90_sensitivity", "Specificity at 90 % sensitivity"),
     ("calibration_error", "Expected calibration error"),
+    ("share_named", "Images whose class is named"),
+    ("accuracy_named", "Accuracy on these"),
 )
 _SECTIONS = (
     ("annotations_left_in", "Annotations left in, as the images are published"),
@@ -64,10 +70,31 @@ def _running(bundle: Bundle, run: Mapping[str, Any]) -> str:
         f"- Input: grey tissue region, letterboxed to {bundle.size_px} x {bundle.size_px} px, "
         "(grey level - 127) / 128\n"
         f"- A pixel is lesion from probability {bundle.threshold:g} on\n"
-        f"- A finding that is normal with at least {bundle.normal_veto:g} is dropped\n"
+        f"- A finding that is normal with at least {bundle.normal_veto:g} is dropped{_share(bundle)}\n"
+        f"- {_abstention(bundle)}\n"
         f"- Class temperature {bundle.temperature:g}; mirrored view {mirrored}\n"
         f"- sha256 of weights and configs together: `{bundle.sha256}`\n"
     )
+
+
+def _chosen(data: Mapping[str, Any]) -> str:
+    """What else than folds was chosen: data sets, and a split that is not by group."""
+    if data.get("split", "grouped") != "grouped":
+        return ", BUSI image by image at random, duplicates on both sides"
+    datasets = data.get("datasets", [])
+    return f", {datasets[0]} only" if len(datasets) == 1 else ""
+
+
+def _share(bundle: Bundle) -> str:
+    if not bundle.veto_image_share:
+        return ""
+    return f"; {bundle.veto_image_share:.0%} of that is how the image looks without the finding"
+
+
+def _abstention(bundle: Bundle) -> str:
+    if not bundle.abstain_below:
+        return "A class is always named"
+    return f'Below {bundle.abstain_below:g} the likeliest class is not named: "uncertain"'
 
 
 def _data(data: Mapping[str, Any]) -> str:
@@ -83,7 +110,7 @@ def _data(data: Mapping[str, Any]) -> str:
         )
     folds = ", ".join(str(fold) for fold in data.get("folds", ()))
     lines.append(
-        f"- Folds {folds} of the manifest. A group is a patient (BUS-BRA) or a set of near-duplicates\n"
+        f"- Folds {folds} of the manifest{_chosen(data)}. A group is a patient (BUS-BRA) or a set of near-duplicates\n"
         "  and frames of one scan (BUSI, which publishes no patients); no group is on two sides of a split."
     )
     lines.append(
@@ -135,6 +162,8 @@ def _figures(scorecard: Mapping[str, Any] | None) -> str:
         lines.append("|---" * (len(datasets) + 1) + "|")
         for row, label in _ROWS:
             cells = [_cell(part[dataset].get(row)) for dataset in datasets]
+            if not any(cells):
+                continue
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
         counts = [str(part[dataset]["accuracy"]["images"]) for dataset in datasets]
         lines.append("| Images | " + " | ".join(counts) + " |")

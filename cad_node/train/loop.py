@@ -28,6 +28,7 @@ from cad_node.networks.runtime import to_input
 from cad_node.train.augment import Augmentation, augment, away_from_lesion
 from cad_node.train.data import PreparedImages, Sample
 from cad_node.train.losses import class_loss, segmentation_loss
+from cad_node.train.plots import draw_training
 
 logger = logging.getLogger(__name__)
 
@@ -244,6 +245,7 @@ def train(
         state.epochs = _affordable(settings, state, time.monotonic() - before)
         _save(checkpoint, network, average, optimizer, state, settings)
         _log(folder / "log.csv", {"epoch": state.epoch, "clean_copies": clean, **row})
+        _draw(folder)
         report(
             f"epoch {state.epoch}/{state.epochs} "
             + " ".join(f"{key} {value:.4g}" for key, value in row.items())
@@ -353,6 +355,14 @@ def _resume(
         setattr(state, key, saved["state"][key])
     if minutes is not None:
         state.epochs = min(state.epochs, max(saved["state"]["epochs"], state.epoch + 1))
+
+
+def _draw(folder: Path) -> None:
+    """The curves so far as curves.png; a run goes on where they cannot be drawn."""
+    try:
+        draw_training(folder / "log.csv", folder / "curves.png")
+    except SettingsError as error:
+        logger.info("%s", error)
 
 
 def _log(path: Path, row: Mapping[str, float]) -> None:

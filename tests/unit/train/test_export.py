@@ -84,6 +84,16 @@ def test_card_repeats_how_the_model_is_run_and_its_limits(folder):
         assert words in card, words
 
 
+def test_card_says_when_no_class_is_named(tmp_path):
+    decisions = Decisions(abstain_below=0.84, veto_image_share=0.3)
+    origin = Origin({"folds": [1], "datasets": ["BUSI"]}, "cad-node train")
+    export_bundle(build(SMALL).eval(), SETTINGS, decisions, origin, tmp_path / "m", "1.0.0")
+    card = (tmp_path / "m" / "docs" / "README.md").read_text()
+    assert 'Below 0.84 the likeliest class is not named: "uncertain"' in card
+    assert "30% of that is how the image looks without the finding" in card
+    assert "Folds 1 of the manifest, BUSI only." in card
+
+
 def test_licence_tells_about_the_data(folder):
     licence = (folder / "LICENSE").read_text()
     assert "Apache License" in licence

@@ -93,6 +93,7 @@ def test_schedule_is_cut_to_the_time_there_is(prepared, tmp_path):
     train(prepared, prepared, _settings(epochs=500, minutes=1e-6), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
     assert state["epoch"] == state["epochs"] == 1
+    assert (tmp_path / "curves.png").is_file()
 
 
 def test_checkpoint_of_another_network_is_refused(prepared, tmp_path):
