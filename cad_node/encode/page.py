@@ -97,6 +97,7 @@ def _image(
         "class": _class(key.probabilities) if key else "",
         "class_name": templates.wording.class_name(key.probabilities) if key else "",
         "p_malignant": key.probabilities.malignant if key else None,
+        "marked": image.notes.marked,
         "annotations_removed": max((frame.annotations_removed for frame in image.frames), default=0),
         "preview": previews.get(uid, ""),
         "seg": segs.get(uid, ""),

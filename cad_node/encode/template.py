@@ -213,6 +213,7 @@ class PageText:
     whole_image: Annotated[str, Text()]
     cancer: Annotated[str, Text()]
     removed: Annotated[str, Text()]
+    marked: Annotated[str, Text()]
     files: Annotated[str, Text()]
     frames: Annotated[str, Text("frames")]
     picture: Annotated[str, Text()]

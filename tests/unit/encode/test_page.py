@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cad_node.domain import SonographerNotes
 from cad_node.encode import Templates, render_page
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
@@ -108,3 +109,12 @@ def test_a_study_without_lesions_says_so(templates: Templates, images: list[obje
 def test_an_analysed_image_without_a_key_frame_is_listed(templates: Templates) -> None:
     text = render_page(study(replace(analysed(SINGLE), key_frame=None)), {}, templates)
     Tags(text)
+
+
+def test_an_image_on_which_calipers_lie_says_so(templates: Templates) -> None:
+    image = analysed(us_image())
+    frame = replace(image.frames[0], notes=SonographerNotes(marked=True))
+    marked = render_page(study(replace(image, frames=(frame,))), {}, templates)
+
+    assert templates.page_words.text.marked in marked
+    assert templates.page_words.text.marked not in render_page(study(image), {}, templates)
