@@ -46,6 +46,11 @@ class AnsweredResult:
     lesions: tuple[Mapping[str, str], ...]
     images: Mapping[str, frozenset[str]]
 
+    def lesion(self, number: int) -> str:
+        """A lesion in words: its number here, and what the page calls it."""
+        row = self.lesions[number - 1]
+        return f"{number} ({row.get('name', '')}: {row['class']})"
+
 
 @dataclass(frozen=True)
 class _Said:
@@ -109,20 +114,15 @@ class AnswerDesk:
         *,
         lesion: int | None = None,
         corrected: LesionClass | None = None,
-    ) -> int:
-        """Note what is said at the command line of a study's newest result.
+    ) -> AnsweredResult:
+        """Note what is said at the command line of a study's newest result; returns that result.
 
         Parameters
         ----------
         lesion
-            Its number on the page, from 1; None: of the whole result.
+            Its place on the page, from 1; None: of the whole result.
         corrected
             The right class, with a correction.
-
-        Returns
-        -------
-        int
-            How many lesions the result has.
 
         Raises
         ------
@@ -132,10 +132,10 @@ class AnswerDesk:
         result = self._newest(study_instance_uid)
         count = len(result.lesions)
         if lesion is not None and not 1 <= lesion <= count:
-            listed = "; ".join(f"{number}: {row['class']}" for number, row in enumerate(result.lesions, 1))
+            listed = "; ".join(result.lesion(number) for number in range(1, count + 1))
             raise JobError(
                 f"The newest result of the study has no lesion {lesion}.",
-                f"It has {listed}." if listed else "It has none: leave --lesion out.",
+                f"It has: {listed}." if listed else "It has none: leave --lesion out.",
                 study_instance_uid=study_instance_uid,
             )
         if (verdict is Verdict.CORRECT) != (corrected is not None) or (corrected and lesion is None):
@@ -161,7 +161,7 @@ class AnswerDesk:
             path="",
             received_at=datetime.now(UTC).timestamp(),
         )
-        return count
+        return result
 
     def _note(
         self, said: list[_Said], result: AnsweredResult | None, *, study_instance_uid: str, **common: Any

@@ -58,12 +58,11 @@ def record_answer(
     with open_journal(config) as (settings, journal):
         results = ResultStore(settings.data_dir / "results")
         desk = AnswerDesk(journal, results, settings.answers, settings.data_dir / ANSWERS_FOLDER)
-        count = desk.record_command(study_instance_uid, verdict, lesion=lesion, corrected=corrected)
+        result = desk.record_command(study_instance_uid, verdict, lesion=lesion, corrected=corrected)
         deliveries = journal.outgoing.of_study(study_instance_uid)
     console = job_console()
-    console.print(
-        f"Noted: {verdict.value}, {f'lesion {lesion} of {count}' if lesion else 'the whole result'}."
-    )
+    what = f"lesion {result.lesion(lesion)}" if lesion else f"the whole result, {len(result.lesions)} lesions"
+    console.print(f"Noted: {verdict.value}, {what}.")
     for item in deliveries:
         if item.hold:
             console.print(f"Revision {item.number}, {item.destination}: {item.state.value}")

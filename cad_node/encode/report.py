@@ -83,14 +83,15 @@ def lesion_rows(result: StudyResult) -> list[dict[str, str]]:
     """Return one row a lesion, the most suspicious first, as the page lists them.
 
     A lesion that is seen in several frames of a loop has one row. By its number here,
-    from 1, or by its Tracking UID an answer speaks of it.
+    from 1, or by its Tracking UID an answer speaks of it; `name` is what the page calls it.
     """
     rows: list[tuple[float, dict[str, str]]] = []
-    for image in result.images:
+    for position, image in enumerate(result.images, start=1):
         uid = image.reference.sop_instance_uid
         for track in lesion_tracks(image).values():
             lesion = key_lesion(track)
             row = {
+                "name": f"image {position}, lesion {lesion.number}",
                 "image": uid,
                 "tracking_uid": tracking_uid(uid, lesion.number),
                 "class": _class(lesion.probabilities),

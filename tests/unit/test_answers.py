@@ -23,8 +23,20 @@ from tests.factories import write
 STUDY, REVISION = "1.2.3", "ab" * 16
 REPORT, SEG_1, SEG_2 = f"{STUDY}.9.3", f"{STUDY}.9.1", f"{STUDY}.9.2"
 LESIONS = [
-    {"image": "1.2.3.1.2", "tracking_uid": "1.5.2", "class": "malignant", "p_malignant": "0.9000"},
-    {"image": "1.2.3.1.1", "tracking_uid": "1.5.1", "class": "benign", "p_malignant": "0.1000"},
+    {
+        "name": "image 2, lesion 1",
+        "image": "1.2.3.1.2",
+        "tracking_uid": "1.5.2",
+        "class": "malignant",
+        "p_malignant": "0.9000",
+    },
+    {
+        "name": "image 1, lesion 1",
+        "image": "1.2.3.1.1",
+        "tracking_uid": "1.5.1",
+        "class": "benign",
+        "p_malignant": "0.1000",
+    },
 ]
 
 
@@ -213,7 +225,7 @@ def test_damage_is_noted_as_unclear(door: Door) -> None:
 def test_the_command_line_speaks_of_one_lesion_or_of_all(door: Door) -> None:
     door.result()
 
-    assert door.desk.record_command(STUDY, Verdict.ACCEPT) == 2
+    assert len(door.desk.record_command(STUDY, Verdict.ACCEPT).lesions) == 2
     door.desk.record_command(STUDY, Verdict.CORRECT, lesion=2, corrected=LesionClass.MALIGNANT)
 
     assert door.said()[:3] == [(0, "accept", ""), (1, "accept", ""), (2, "accept", "")]
@@ -223,7 +235,10 @@ def test_the_command_line_speaks_of_one_lesion_or_of_all(door: Door) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"verdict": Verdict.ACCEPT, "lesion": 3}, "1: malignant; 2: benign"),
+        (
+            {"verdict": Verdict.ACCEPT, "lesion": 3},
+            r"1 \(image 2, lesion 1: malignant\); 2 \(image 1, lesion 1: benign\)",
+        ),
         ({"verdict": Verdict.ACCEPT, "lesion": 0}, "no lesion 0"),
         ({"verdict": Verdict.CORRECT, "lesion": 1}, "--class benign"),
         ({"verdict": Verdict.CORRECT, "corrected": LesionClass.BENIGN}, "one lesion"),

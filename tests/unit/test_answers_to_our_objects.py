@@ -43,6 +43,7 @@ def test_lesions_are_numbered_from_the_most_suspicious_on(made: tuple[StudyResul
     rows = lesion_rows(made[0])
 
     assert [row["class"] for row in rows] == ["malignant", "benign", "benign"]
+    assert [row["name"] for row in rows] == ["image 1, lesion 2", "image 1, lesion 1", "image 2, lesion 1"]
     assert rows[0]["image"] == rows[1]["image"] == made[0].images[0].reference.sop_instance_uid
     assert len({row["tracking_uid"] for row in rows}) == 3
 

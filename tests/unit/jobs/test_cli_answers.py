@@ -17,8 +17,20 @@ from tests.unit.jobs.stubs import stored
 
 STUDY = "1.2.3"
 LESIONS = [
-    {"image": "1.2.3.1.1", "tracking_uid": "1.5.2", "class": "malignant", "p_malignant": "0.9000"},
-    {"image": "1.2.3.1.1", "tracking_uid": "1.5.1", "class": "benign", "p_malignant": "0.1000"},
+    {
+        "name": "image 1, lesion 2",
+        "image": "1.2.3.1.1",
+        "tracking_uid": "1.5.2",
+        "class": "malignant",
+        "p_malignant": "0.9000",
+    },
+    {
+        "name": "image 1, lesion 1",
+        "image": "1.2.3.1.1",
+        "tracking_uid": "1.5.1",
+        "class": "benign",
+        "p_malignant": "0.1000",
+    },
 ]
 
 
@@ -66,7 +78,7 @@ def test_accepting_lets_the_results_go(journal: Journal) -> None:
     result = answers("record", STUDY, "--verdict", "accept")
 
     assert result.exit_code == 0, result.output
-    assert "Noted: accept, the whole result." in result.output
+    assert "Noted: accept, the whole result, 2 lesions." in result.output
     assert "pacs: waiting" in result.output
     assert journal.outgoing.claim("pacs", "node-1") is not None
 
@@ -77,8 +89,9 @@ def test_rejecting_keeps_them_for_good(journal: Journal) -> None:
 
 
 def test_answers_are_listed_with_what_the_node_had_named(journal: Journal) -> None:
-    answers("record", STUDY, "--lesion", "2", "--verdict", "correct", "--class", "malignant")
+    noted = answers("record", STUDY, "--lesion", "2", "--verdict", "correct", "--class", "malignant").output
 
+    assert "Noted: correct, lesion 2 (image 1, lesion 1: benign)." in noted
     assert rows(answers("list").output)[0][:6] == [
         STUDY,
         "2",
