@@ -109,9 +109,9 @@ def _wrong_usage(paths: list[Path], output: Path, pictures: Path | None, link: P
             return f"{path} does not exist. Name files, folders or a DICOMDIR."
     if output.exists() and not output.is_dir():
         return f"{output} is a file. Name a folder for --output."
-    for path in (pictures, link):
-        if path is not None and path.resolve().is_relative_to(output.resolve()):
-            return f"{path} lies in the output folder, which is meant to be passed on. Name another place."
+    for place in (pictures, link):
+        if place is not None and place.resolve().is_relative_to(output.resolve()):
+            return f"{place} lies in the output folder, which is meant to be passed on. Name another place."
     return ""
 
 
@@ -183,13 +183,13 @@ def _load(plan: CopyPlan, settings: NodeSettings) -> Copier:
 
 
 def _made_by(settings: NodeSettings, plan: CopyPlan) -> str:
-    from cad_node.pipeline.clean import Cleaner
+    from cad_node.process import load_cleaner
 
     made_how = [
         __version__,
         settings.pipeline.model_dump(mode="json"),
         asdict(plan.keep),
         plan.encoding,
-        Cleaner(settings.pipeline).describe(),
+        load_cleaner(settings).describe(),
     ]
     return hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()

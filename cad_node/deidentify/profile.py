@@ -22,7 +22,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID
 
 from cad_node import __version__
 from cad_node.codes import Concept
@@ -219,7 +219,7 @@ def _renamed(element: DataElement, policy: _Policy) -> DataElement:
     """UIDs of the standard say what something is; all others say which one."""
 
     def new(uid: str) -> str:
-        return uid if not uid or uid in UID_dictionary else policy.pseudonyms.uid(uid)
+        return uid if not uid or UID(uid).type else policy.pseudonyms.uid(uid)
 
     value = element.value
     if isinstance(value, MultiValue | list):
