@@ -42,7 +42,8 @@ def explanation(settings: NodeSettings) -> list[str]:
         f"{pipeline.smallest_lesion_mm2:g} mm² are dropped.",
         "Classify: normal, benign, malignant for each lesion under its own mask, and for the frame as a whole, "
         f"with probabilities calibrated at temperature {bundle.temperature:.2f}; a finding that is normal with at "
-        f"least {bundle.normal_veto:g} is dropped.",
+        f"least {bundle.normal_veto:g} is dropped"
+        + (f"; a class below {bundle.abstain_below:g} is not named." if bundle.abstain_below else "."),
         f"Cine: lesions that overlap by {SAME_LESION_IOU:g} (intersection over union) from frame to frame are one; "
         f"in loops of {SHORTEST_LOOP} frames or more, those seen in fewer than {FEWEST_SIGHTINGS} are dropped.",
         "Measure: long axis, the axis perpendicular to it, area and orientation, in mm by the calibration of the "
