@@ -134,7 +134,7 @@ def test_every_report_is_valid_in_every_language(
         ("de", "Am verdächtigsten: Bild 1.1 Läsion 1, bösartig, Krebswahrscheinlichkeit 80,0 %"),
         ("fr", "quadrant supéro-interne"),
         ("es", "probabilidad de cáncer 80,0 %"),
-        ("pt", "Lesão 1"),
+        ("pt", "Imagem 1.1 lesão 1"),
     ],
 )
 def test_dcmtk_shows_what_a_reader_wants_to_know(language: str, sentence: str, tmp_path: Path) -> None:
