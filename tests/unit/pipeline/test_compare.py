@@ -16,7 +16,10 @@ from cad_node.pipeline.compare import compare_sizes
 from cad_node.pipeline.measure import measure
 
 
-def lesion(pixels: int, number: int = 1, spacing: PixelSpacing | None = PixelSpacing(0.1, 0.1)) -> Lesion:
+TENTH_MM = PixelSpacing(0.1, 0.1)
+
+
+def lesion(pixels: int, number: int = 1, spacing: PixelSpacing | None = TENTH_MM) -> Lesion:
     """A bar of so many pixels, a tenth of a millimetre each."""
     mask = np.zeros((20, pixels + 20), dtype=bool)
     mask[8, 10 : 10 + pixels] = True
