@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -10,14 +11,21 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from cad_node.deliver import make_destination
+from cad_node.encode import encode_study, load_templates
 from cad_node.errors import DestinationUnreachableError
 from cad_node.jobs.engine import JobEngine
+from cad_node.process import file_names
+from cad_node.resources import templates_dir
 from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, NodeSettings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState
+from cad_node.variants import all_variants
+from tests import results as findings
+from tests.factories import us_cine
 from tests.unit.jobs.stubs import processing, stored, write_results
 
 pytestmark = [
@@ -78,6 +86,66 @@ def test_what_arrives_is_what_was_stored(tmp_path: Path, settings: NodeSettings,
     for path in tmp_path.glob("*.dcm"):
         ours = dcmread(path)
         assert dcmread(BytesIO(orthanc.file(held[ours.SOPInstanceUID]))) == ours
+
+
+def test_each_destination_gets_its_own_objects_once(
+    settings: NodeSettings, orthanc: Any, tmp_path: Path
+) -> None:
+    archive = CStoreDestinationSettings(
+        name="archive", host="127.0.0.1", port=orthanc.dicom_port, ae_title="TESTPACS",
+        objects=("presentation_state", "secondary_capture", "pdf", "text_sr", "sr"),
+        sr_class="enhanced", transfer_syntax="rle",
+    )  # fmt: skip
+    reading = FolderDestinationSettings(name="reading", path=tmp_path / "reading", seg_type="labelmap")
+    settings = settings.model_copy(update={"destinations": (archive, reading)})
+    source = us_cine(frames=3)
+    lesion = [(1, findings.LARGE, findings.MALIGNANT)]
+    found = findings.study(findings.analysed(source, {1: lesion, 3: lesion}))
+    made = tmp_path / "made"
+    made.mkdir()
+    variants = all_variants(settings)
+    objects = encode_study(
+        found,
+        {str(source.SOPInstanceUID): source},
+        templates=load_templates(templates_dir()),
+        settings=settings.results,
+        variants=variants,
+        made_at=findings.MADE_AT,
+    )
+    listed = []
+    for item, name in zip(objects, file_names(objects), strict=True):
+        item.dataset.save_as(made / name, enforce_file_format=True)
+        listed.append({"file": name, "variant": item.variant.name})
+    content = {
+        "study_instance_uid": found.study_instance_uid,
+        "variants": [variant.name for variant in variants],
+        "objects": listed,
+    }
+    (made / "result.json").write_text(json.dumps(content))
+    sent: list[str] = []
+
+    make_destination(archive, settings.results).send(made, (), sent.append)
+    make_destination(archive, settings.results).send(made, sent, sent.append)
+    make_destination(reading, settings.results).send(made, (), lambda _: None)
+
+    held = orthanc.instances()
+    assert sorted(held) == sorted(sent)
+    assert orthanc.stores() == len(sent) == len(set(sent))
+    arrived = [dcmread(BytesIO(orthanc.file(identifier))) for identifier in held.values()]
+    assert sorted(one.SOPClassUID.name for one in arrived) == [
+        "Basic Text SR Storage",
+        "Encapsulated PDF Storage",
+        "Enhanced SR Storage",
+        "Grayscale Softcopy Presentation State Storage",
+        "Secondary Capture Image Storage",
+        "Secondary Capture Image Storage",
+    ]
+    syntaxes = {one.SOPClassUID.name: one.file_meta.TransferSyntaxUID for one in arrived}
+    assert syntaxes["Secondary Capture Image Storage"] == RLELossless
+    assert syntaxes["Enhanced SR Storage"] == ExplicitVRLittleEndian
+    copied = [dcmread(path) for path in (tmp_path / "reading" / found.study_instance_uid).glob("*.dcm")]
+    assert sorted(one.Modality for one in copied) == ["SEG", "SR"]
+    assert {one.SegmentationType for one in copied if one.Modality == "SEG"} == {"LABELMAP"}
 
 
 def test_a_pacs_that_is_down_gets_everything_when_it_is_back(
