@@ -15,7 +15,6 @@ from cad_node.domain import (
 from cad_node.pipeline.compare import compare_sizes
 from cad_node.pipeline.measure import measure
 
-
 TENTH_MM = PixelSpacing(0.1, 0.1)
 
 
