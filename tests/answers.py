@@ -81,7 +81,7 @@ def _document(study: str, sop_class: str, sop_instance_uid: str | None) -> Datas
 
 def _evidence(study: str, references: Mapping[str, str]) -> Dataset:
     series = Dataset()
-    series.SeriesInstanceUID = f"{study}.9"
+    series.SeriesInstanceUID = "1.2.826.0.1.9"
     series.ReferencedSOPSequence = [_reference(uid, kind) for uid, kind in references.items()]
     item = Dataset()
     item.StudyInstanceUID = study
