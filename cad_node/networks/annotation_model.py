@@ -127,8 +127,15 @@ def load_annotation_bundle(folder: Path) -> AnnotationBundle:
     return bundle
 
 
-def load_annotation_model(folder: Path) -> AnnotationModel:
-    """Verify a model folder and make it ready to run, on the CPU and with torch's present threads.
+def load_annotation_model(folder: Path, threads: int = 0) -> AnnotationModel:
+    """Verify a model folder and make it ready to run, on the CPU.
+
+    Parameters
+    ----------
+    folder
+        A bundle, see `load_annotation_bundle`.
+    threads
+        CPU threads of torch, for the whole process; 0: as they are.
 
     Raises
     ------
@@ -136,6 +143,8 @@ def load_annotation_model(folder: Path) -> AnnotationModel:
         See `load_annotation_bundle`.
     """
     bundle = load_annotation_bundle(folder)
+    if threads:
+        torch.set_num_threads(threads)
     return AnnotationModel(bundle, bundle.load_network())
 
 

@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from cad_node.domain import Annotation, Box
 from cad_node.pipeline.clean.marks import Mark, Picture
 
-# Of marks that are drawn: widest stroke, and smallest side of a filled box or bar.
-LARGEST_STROKE_PX = 11
+# Of marks that are drawn: the widest stroke, outline included, and the smaller side of a filled box,
+# a bar, or a line of bold letters that run together.
+LARGEST_STROKE_PX = 13
 LARGEST_BOX_PX = 44
-# A box fills its own bounds.
-BOX_FILL = 0.8
+# A box fills its own bounds; a line of text does so less, but is long. A cyst does neither.
+BOX_FILL = 0.85
+LINE_FILL = 0.5
+LINE_LENGTH = 1.9
+# What lies in so narrow a strip at the rim cannot be read; the skin's bright line, cut, lies there.
+RIM_PX = 4
 # Fewer pixels than this are grain.
 SMALLEST_AREA_PX = 6
 # Letters of a line, and dots of one, are joined over gaps of so much.
@@ -97,8 +102,8 @@ class DrawnMarks:
 def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> NDArray[np.bool_]:
     """The pixels of what is drawn, bool `(rows, columns)`.
 
-    A piece of `spread` or more counts if some of it has `threshold`, and if it is
-    as thin as a stroke, or a box.
+    A piece of `spread` or more counts if some of it has `threshold`, if it is as
+    thin as a stroke, or a box, and if it reaches further in than the rim.
 
     Parameters
     ----------
@@ -117,8 +122,13 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     rows, columns = np.nonzero(kept[labels])
     widest = np.zeros(count, np.float32)
     np.maximum.at(widest, labels[rows, columns], depth[rows + 1, columns + 1])
-    bounds = stats[:, cv2.CC_STAT_WIDTH] * stats[:, cv2.CC_STAT_HEIGHT]
-    narrow = np.minimum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) <= LARGEST_BOX_PX
-    boxes = narrow & (stats[:, cv2.CC_STAT_AREA] >= BOX_FILL * bounds)
-    kept &= boxes | (2 * widest <= LARGEST_STROKE_PX)
+    width, height = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    shorter, longer = np.minimum(width, height), np.maximum(width, height)
+    fill = stats[:, cv2.CC_STAT_AREA] / (width * height)
+    boxes = (fill >= BOX_FILL) | ((fill >= LINE_FILL) & (longer >= LINE_LENGTH * shorter))
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    at_rim = (top + height <= RIM_PX) | (top >= drawn.shape[0] - RIM_PX)
+    at_rim |= (left + width <= RIM_PX) | (left >= drawn.shape[1] - RIM_PX)
+    kept &= ~at_rim
+    kept &= (boxes & (shorter <= LARGEST_BOX_PX)) | (2 * widest <= LARGEST_STROKE_PX)
     return np.asarray(kept[labels], dtype=bool)

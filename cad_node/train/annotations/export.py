@@ -146,9 +146,10 @@ def write_annotation_card(bundle: AnnotationBundle) -> None:
         "had removed the marks. Faces of "
         f"{len(data['families'])} font families and OpenCV's strokes, 8 to 26 px; contrast from 14 grey\n"
         "levels; calipers, lines, pictograms; needles, reflections, flow and coarse speckle drawn as tissue.\n"
-        f"{settings['steps']} steps of {settings['batch']} patches of {settings['patches']['size_px']} px. "
-        f"After {settings['doubt_after']:.0%} of them, marks that the network\nitself found on "
-        f"{data.get('doubted', 0)} of the copies were taken out of the loss.\n",
+        f"{data.get('steps', settings['steps'])} steps of {settings['batch']} patches of "
+        f"{settings['patches']['size_px']} px. After {settings['doubt_after']:.0%} of the run, tissue that the "
+        f"network took for a mark with more than\n{settings['doubt_level']:g} did not count: the copies still "
+        "hold marks.\n",
         "Never learned from: the fonts " + ", ".join(data["held_out_families"]) + "; the calipers "
         + ", ".join(data["held_out_calipers"]) + "; the scanners "
         + ", ".join(data["held_out_devices"]) + "; the folds not in "

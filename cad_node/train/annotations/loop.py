@@ -4,8 +4,9 @@ Every patch is drawn from (seed, step, place in the batch), so an interrupted ru
 goes on from its last checkpoint as if it had not stopped.
 
 The copies that marks are drawn on were cleaned by a machine and still hold marks,
-which would be learned as tissue. Once, after `doubt_after` of the run, the network
-looks at all of them: what it is sure to be a mark is taken out of the loss.
+which would be learned as tissue. After `doubt_after` of the run, tissue that the
+network is sure to be a mark is therefore taken out of the loss: what it mistakes
+is far less sure before it gets there, and is still unlearned.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from cad_node.errors import SettingsError
-from cad_node.networks.annotation_model import predict, to_input
+from cad_node.networks.annotation_model import to_input
 from cad_node.networks.annotation_network import KINDS, AnnotationNetwork, build
 from cad_node.train.annotations.data import Background
 from cad_node.train.annotations.fonts import Faces
@@ -35,8 +35,6 @@ from cad_node.train.loop import WeightAverage, learning_rate
 
 logger = logging.getLogger(__name__)
 
-Doubt = Sequence[NDArray[np.bool_] | None]
-
 
 @dataclass(frozen=True)
 class AnnotationTraining:
@@ -44,20 +42,22 @@ class AnnotationTraining:
 
     network: Mapping[str, object] = field(default_factory=dict)
     batch: int = 8
-    steps: int = 1900
-    steps_an_epoch: int = 200
+    steps: int = 2500
+    steps_an_epoch: int = 100
+    minutes: float | None = None
+    """The schedule is cut to the steps that fit; None trains all of `steps`."""
     peak_rate: float = 4e-3
     warmup: float = 0.1
     weight_decay: float = 1e-3
     clip: float = 1.0
     average: float = 0.995
     """Decay a step of the averaged weights, which are the ones that ship."""
-    ink_weight: float = 3.0
+    ink_weight: float = 2.0
     """How much more a pixel of a mark counts than one of tissue."""
     doubt_after: float = 0.35
-    """Share of the steps after which the backgrounds are searched for marks left in."""
-    doubt_level: float = 0.8
-    """Probability from which something on a background is a mark left in."""
+    """Progress from which on sure marks on what should be tissue do not count."""
+    doubt_level: float = 0.9
+    """Probability from which a mark is sure."""
     backgrounds: int = 500
     """Cleaned copies of each data set, at most."""
     seed: int = 0
@@ -65,17 +65,18 @@ class AnnotationTraining:
     patches: Patches = field(default_factory=Patches)
 
 
-# Grown by so much around what is doubted, in pixels of the source.
-_DOUBT_MARGIN_PX = 4
 _VALIDATION_PATCHES = 96
-DOUBT_FILE = "doubtful.npz"
 
 
-def loss_of(logits: Tensor, kinds: Tensor, ink_weight: float) -> Tensor:
-    """Cross-entropy over the kinds plus Dice of mark against tissue; `UNSURE` pixels do not count.
+def loss_of(logits: Tensor, kinds: Tensor, ink_weight: float, doubt: float = 1.0) -> Tensor:
+    """Cross-entropy over the kinds plus Dice of mark against tissue.
 
-    `logits` is (batch, kinds, rows, columns), `kinds` (batch, rows, columns).
+    `UNSURE` pixels do not count, nor does tissue that is a mark with more than
+    `doubt`. `logits` is (batch, kinds, rows, columns), `kinds` (batch, rows, columns).
     """
+    if doubt < 1:
+        taken = logits.detach().softmax(dim=1)[:, 0] < 1 - doubt
+        kinds = kinds.masked_fill(taken & (kinds == 0), UNSURE)
     weight = torch.full((len(KINDS),), ink_weight)
     weight[0] = 1.0
     entropy = functional.cross_entropy(logits, kinds, weight, ignore_index=UNSURE)
@@ -87,11 +88,7 @@ def loss_of(logits: Tensor, kinds: Tensor, ink_weight: float) -> Tensor:
 
 
 def batch_of(
-    grounds: Sequence[Background],
-    doubtful: Doubt | None,
-    settings: AnnotationTraining,
-    faces: Faces,
-    step: int,
+    grounds: Sequence[Background], settings: AnnotationTraining, faces: Faces, step: int
 ) -> tuple[Tensor, Tensor]:
     """The patches of one step as the network's input, and their kinds, int64 (batch, rows, columns)."""
     size = settings.patches.size_px
@@ -99,15 +96,15 @@ def batch_of(
     kinds = np.empty_like(pictures)
     for place in range(settings.batch):
         rng = np.random.default_rng((settings.seed, step, place))
-        index = int(rng.integers(0, len(grounds)))
-        doubt = None if doubtful is None else doubtful[index]
-        pictures[place], kinds[place] = patch(grounds[index].pixels, doubt, settings.patches, faces, rng)
+        ground = grounds[int(rng.integers(0, len(grounds)))]
+        pictures[place], kinds[place] = patch(ground.pixels, settings.patches, faces, rng)
     return to_input(pictures), torch.from_numpy(kinds.astype(np.int64))
 
 
 @dataclass
 class _State:
     step: int = 0
+    progress: float = 0.0
     seconds: float = 0.0
 
 
@@ -121,8 +118,7 @@ def train_annotations(
 ) -> AnnotationNetwork:
     """Train, or go on with, the run in `folder` and return the averaged network.
 
-    `folder` receives ``checkpoint.pt`` and a row of ``log.csv`` every
-    `steps_an_epoch` steps, and ``doubtful.npz`` once.
+    `folder` receives ``checkpoint.pt`` and a row of ``log.csv`` every `steps_an_epoch` steps.
     """
     cv2.setNumThreads(1)
     torch.set_num_threads(settings.threads)
@@ -139,44 +135,49 @@ def train_annotations(
     if checkpoint.exists():
         _resume(checkpoint, network, average, optimizer, state)
         report(f"resumed after step {state.step}")
-    doubt_step = round(settings.doubt_after * settings.steps)
-    doubtful = _read_doubt(folder / DOUBT_FILE, len(training)) if state.step >= doubt_step else None
-    began, first = time.monotonic(), state.step
-    sums = 0.0
-    while state.step < settings.steps:
-        if doubtful is None and state.step >= doubt_step:
-            doubtful = doubt(_shadow(average, settings), training, settings.doubt_level, report)
-            _write_doubt(folder / DOUBT_FILE, doubtful)
+    began, first, spent = time.monotonic(), state.step, state.seconds
+    sums, counted = 0.0, 0
+    while state.progress < 1 and state.step < settings.steps:
         network.train()
-        rate = learning_rate(state.step / settings.steps, settings.peak_rate, settings.warmup)
+        rate = learning_rate(state.progress, settings.peak_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        image, kinds = batch_of(training, doubtful, settings, faces, state.step)
-        loss = loss_of(network(image), kinds, settings.ink_weight)
+        image, kinds = batch_of(training, settings, faces, state.step)
+        level = settings.doubt_level if state.progress >= settings.doubt_after else 1.0
+        loss = loss_of(network(image), kinds, settings.ink_weight, level)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimizer.step()
+        sums, counted = sums + loss.item(), counted + 1
         state.step += 1
         average.update(network, state.step)
-        sums += loss.item()
-        ends = state.step % settings.steps_an_epoch == 0 or state.step == settings.steps
+        state.seconds = spent + time.monotonic() - began
+        pace = (time.monotonic() - began) / (state.step - first)
+        left = _steps_left(settings, state, pace)
+        state.progress = 1.0 if left == 0 else state.progress + (1 - state.progress) / (left + 1)
+        ends = state.step % settings.steps_an_epoch == 0 or left == 0
         if state.step % 20 == 0 or ends:
-            pace = (time.monotonic() - began) / (state.step - first)
-            left = pace * (settings.steps - state.step) / 60
-            mean = sums / ((state.step - 1) % settings.steps_an_epoch + 1)
             report(
-                f"step {state.step}/{settings.steps} loss {mean:.4f} "
-                f"{settings.batch / pace:.1f} patches/s, {left:.0f} min left"
+                f"step {state.step}/{state.step + left} loss {sums / counted:.4f} "
+                f"{settings.batch / pace:.1f} patches/s, {pace * left / 60:.0f} min left"
             )
         if ends:
             scores = validate(_shadow(average, settings), validation, settings, faces)
-            row = {"step": float(state.step), "rate": rate, "loss": mean, **scores}
+            row = {"step": float(state.step), "rate": rate, "loss": sums / counted, **scores}
             _save(checkpoint, network, average, optimizer, state, settings)
             _log(folder / "log.csv", row)
             report(" ".join(f"{key} {value:.4g}" for key, value in row.items()))
-            sums = 0.0
+            sums, counted = 0.0, 0
     return _shadow(average, settings)
+
+
+def _steps_left(settings: AnnotationTraining, state: _State, pace_s: float) -> int:
+    """Steps that are still to come: all of them, or as many as fit into the run's minutes."""
+    left = settings.steps - state.step
+    if settings.minutes is None:
+        return left
+    return max(0, min(left, int((settings.minutes * 60 - state.seconds) / pace_s)))
 
 
 def _shadow(average: WeightAverage, settings: AnnotationTraining) -> AnnotationNetwork:
@@ -193,7 +194,7 @@ def validate(
     """Recall and precision of marks against tissue at 0.5, pixel by pixel: a curve, no figure."""
     hits = found = true = 0
     for number in range(_VALIDATION_PATCHES // settings.batch):
-        image, kinds = batch_of(grounds, None, settings, faces, 10**9 + number)
+        image, kinds = batch_of(grounds, settings, faces, 10**9 + number)
         marked = network(image).softmax(dim=1)[:, 0] < 0.5
         sure = kinds != UNSURE
         mark = (kinds > 0) & sure
@@ -201,59 +202,6 @@ def validate(
         found += int((marked & sure).sum())
         true += int(mark.sum())
     return {"recall": hits / max(1, true), "precision": hits / max(1, found)}
-
-
-def doubt(
-    network: AnnotationNetwork,
-    grounds: Sequence[Background],
-    level: float,
-    report: Callable[[str], None] = logger.info,
-) -> list[NDArray[np.bool_] | None]:
-    """For each background the pixels of what the network is sure to be a mark; None where there is none."""
-    result: list[NDArray[np.bool_] | None] = []
-    size = 2 * _DOUBT_MARGIN_PX + 1
-    for number, ground in enumerate(grounds, start=1):
-        mark = 1 - predict(network, ground.pixels)[0]
-        _, labels = cv2.connectedComponents((mark > level / 2).astype(np.uint8), connectivity=8)
-        sure = np.unique(labels[mark > level])
-        sure = sure[sure > 0]
-        if sure.size:
-            mask = np.isin(labels, sure).astype(np.uint8)
-            result.append(cv2.dilate(mask, np.ones((size, size), np.uint8)) > 0)
-        else:
-            result.append(None)
-        if number % 100 == 0 or number == len(grounds):
-            doubted = sum(one is not None for one in result)
-            report(f"marks left in: {number}/{len(grounds)} backgrounds searched, {doubted} hold some")
-    return result
-
-
-def _write_doubt(path: Path, doubtful: Doubt) -> None:
-    packed = {
-        f"{index}_{mask.shape[0]}_{mask.shape[1]}": np.packbits(mask)
-        for index, mask in enumerate(doubtful)
-        if mask is not None
-    }
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, count=np.array(len(doubtful)), **packed)
-    partial.replace(path)
-
-
-def _read_doubt(path: Path, count: int) -> list[NDArray[np.bool_] | None] | None:
-    if not path.exists():
-        return None
-    result: list[NDArray[np.bool_] | None] = [None] * count
-    with np.load(path) as saved:
-        if int(saved["count"]) != count:
-            raise SettingsError(
-                f"{path} belongs to other backgrounds.", "Name another run folder with --run."
-            )
-        for key in saved.files:
-            if key != "count":
-                index, rows, columns = (int(part) for part in key.split("_"))
-                bits = np.unpackbits(saved[key], count=rows * columns)
-                result[index] = bits.reshape(rows, columns).astype(bool)
-    return result
 
 
 def _save(
@@ -294,7 +242,9 @@ def _resume(
         ) from error
     average.values = saved["average"]
     optimizer.load_state_dict(saved["optimizer"])
-    state.step, state.seconds = int(saved["state"]["step"]), float(saved["state"]["seconds"])
+    state.step = int(saved["state"]["step"])
+    state.progress = float(saved["state"]["progress"])
+    state.seconds = float(saved["state"]["seconds"])
 
 
 def _log(path: Path, row: Mapping[str, float]) -> None:

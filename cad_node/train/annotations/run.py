@@ -6,15 +6,14 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from cad_node.errors import SettingsError
-from cad_node.train.annotations.data import Backgrounds, backgrounds
+from cad_node.train.annotations.data import backgrounds
 from cad_node.train.annotations.decide import choose_cut
 from cad_node.train.annotations.export import export_annotations
 from cad_node.train.annotations.fonts import find_faces
-from cad_node.train.annotations.loop import DOUBT_FILE, AnnotationTraining, train_annotations
+from cad_node.train.annotations.loop import AnnotationTraining, train_annotations
 from cad_node.train.export import Origin
+from cad_node.train.run import last_row
 
 
 def run_annotations(
@@ -53,20 +52,11 @@ def run_annotations(
     cut = choose_cut(network, grounds.validation, learned, settings.seed)
     report(f"threshold {cut.threshold:g}, spread {cut.spread:g}")
     origin = Origin(
-        data={**grounds.describe(), "doubted": _doubted(run, grounds)},
+        data={**grounds.describe(), "steps": int(last_row(run)["step"])},
         command=_command(folds, settings, export.name),
     )
     sha256 = export_annotations(network, settings, cut, origin, learned, export, version)
     report(f"{export}, sha256 {sha256}")
-
-
-def _doubted(run: Path, grounds: Backgrounds) -> int:
-    """On how many of the backgrounds marks were found that the cleaning had left."""
-    path = run / DOUBT_FILE
-    if not path.exists():
-        return 0
-    with np.load(path) as saved:
-        return min(len(grounds.training), len(saved.files) - 1)
 
 
 def _command(folds: tuple[int, ...], settings: AnnotationTraining, name: str) -> str:

@@ -1,0 +1,93 @@
+"""What a pixel network marks becomes marks, if it has the shape of something drawn."""
+
+import cv2
+import numpy as np
+
+from cad_node.pipeline.clean.drawn import DrawnMarks, believable
+from cad_node.pipeline.clean.marks import Picture, paint
+
+
+class Painted:
+    """Takes every bright pixel for drawn: 255 for text, 200 for a caliper."""
+
+    kinds = ("tissue", "text", "caliper")
+    threshold = 0.8
+    spread = 0.4
+
+    def describe(self):
+        return "painted 1.0"
+
+    def predict(self, grey):
+        text, caliper = (grey == 255) * 0.95, (grey == 200) * 0.95
+        return np.stack([1 - text - caliper, text, caliper]).astype(np.float32)
+
+
+def canvas():
+    return np.zeros((200, 300), np.uint8)
+
+
+def test_letters_of_a_line_become_one_mark_with_exactly_their_pixels():
+    grey = canvas()
+    cv2.putText(grey, "LT UOQ", (20, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 2)
+
+    marks = DrawnMarks(Painted()).find(Picture(grey))
+
+    assert [mark.annotation.kind for mark in marks] == ["text"]
+    assert (paint(marks, grey.shape) == (grey == 255)).all()
+    assert marks[0].annotation.confidence == 0.95
+
+
+def test_marks_that_lie_apart_keep_their_kinds():
+    grey = canvas()
+    cv2.putText(grey, "RT", (20, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 2)
+    cv2.drawMarker(grey, (200, 120), 200, cv2.MARKER_CROSS, 15, 1)
+
+    kinds = {mark.annotation.kind for mark in DrawnMarks(Painted()).find(Picture(grey))}
+
+    assert kinds == {"text", "caliper"}
+
+
+def test_round_and_large_areas_are_left_to_the_tissue():
+    grey = canvas()
+    cv2.circle(grey, (80, 80), 18, 255, -1)
+    cv2.ellipse(grey, (200, 120), (60, 35), 0, 0, 360, 255, -1)
+
+    assert DrawnMarks(Painted()).find(Picture(grey)) == []
+
+
+def test_filled_boxes_and_bold_lines_are_taken():
+    drawn = np.zeros((200, 300), np.float32)
+    drawn[20:44, 30:130] = 0.9
+    drawn[100:170, 280:294] = 0.9
+
+    assert (believable(drawn, 0.8, 0.4) == (drawn > 0)).all()
+
+
+def test_a_mark_needs_a_sure_pixel_and_then_reaches_as_far_as_its_spread():
+    drawn = np.zeros((40, 60), np.float32)
+    drawn[10, 5:25] = 0.5
+    drawn[30, 5:25] = 0.5
+    drawn[30, 12] = 0.9
+
+    kept = believable(drawn, 0.8, 0.4)
+
+    assert not kept[10].any()
+    assert kept[30, 5:25].all()
+
+
+def test_specks_are_no_marks():
+    grey = canvas()
+    grey[50:52, 50:52] = 255
+
+    assert DrawnMarks(Painted()).find(Picture(grey)) == []
+
+
+def test_bright_line_at_the_rim_is_tissue_and_a_cut_letter_is_not():
+    drawn = np.zeros((100, 120), np.float32)
+    drawn[:3, 20:90] = 0.95
+    drawn[90:, 50:53] = 0.95
+
+    kept = believable(drawn, 0.8, 0.4)
+
+    assert not kept[:3].any()
+    assert kept[90:, 50:53].all()
