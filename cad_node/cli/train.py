@@ -51,7 +51,7 @@ def train(
             "runs/annotations.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of --task annotations.")] = 1900,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of --task annotations.")] = 2500,
     fonts: Annotated[
         Path | None, typer.Option("--fonts", help="Fonts of --task annotations; default: the system's.")
     ] = None,
@@ -98,8 +98,8 @@ def train(
 
     Thresholds and calibration are fitted on the validation groups. Score the
     result with `cad-node evaluate` on a fold that was not trained on. The
-    annotation network takes --data, --clean-cache, --folds, --steps, --fonts,
-    --seed, --threads and where to write; the other options speak of lesions.
+    annotation network takes --data, --clean-cache, --folds, --steps, --minutes,
+    --fonts, --seed, --threads and where to write; the other options speak of lesions.
     """
     from cad_node.networks import NETWORKS
     from cad_node.train.decide import decide
@@ -116,7 +116,7 @@ def train(
             data,
             clean_cache,
             parse_folds(folds),
-            AnnotationTraining(steps=steps, seed=seed, threads=threads),
+            AnnotationTraining(steps=steps, minutes=minutes, seed=seed, threads=threads),
             run or Path("runs/annotations"),
             None if export is None else (output or models_dir()) / export,
             version,
