@@ -62,7 +62,8 @@ def compare(
         str, typer.Option("--model", help="Model folder whose scorecard stands in the tables.")
     ] = "breast-us",
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="Begin no further network after so many.")
+        float | None,
+        typer.Option("--minutes", min=0, help="Begin no further network after so many; 0: tables only."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",

@@ -109,7 +109,7 @@ def compare(
     loaded: dict[str, Mapping[str, Tensor]] = {}
     for number, job in enumerate(open_jobs):
         spent = time.monotonic() - began
-        if minutes is not None and spent > minutes * 60:
+        if minutes is not None and spent >= minutes * 60:
             report(f"{len(open_jobs) - number} networks are left for another time")
             break
         parts = parts_of(samples, protocol, job.fold)

@@ -91,6 +91,11 @@ def test_result_keeps_what_was_said_of_every_test_image(compared):
     assert result["images"] == {"training": 9, "validation": 3, "test": 3}
 
 
+def test_without_minutes_nothing_is_trained(busi, tmp_path):
+    with pytest.raises(SettingsError, match="No network has been trained yet"):
+        _compare(busi, tmp_path / "run", minutes=0)
+
+
 def test_run_under_other_rules_is_not_mixed_in(compared, busi):
     with pytest.raises(SettingsError, match="under other rules"):
         _compare(busi, compared[0], batch=8)
