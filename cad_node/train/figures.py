@@ -213,7 +213,7 @@ def _figures(cases: Sequence[Case], resamples: int, seed: int) -> dict[str, Any]
     for key, (chosen, value) in FIGURES.items():
         part = [case for case in cases if chosen(case)]
         entry = _figure(part, value, resamples, seed)
-        if math.isfinite(entry["value"]):
+        if all(math.isfinite(number) for number in (entry["value"], *entry.get("interval_95", ()))):
             result[key] = entry
     return result
 
