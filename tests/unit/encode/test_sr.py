@@ -16,7 +16,7 @@ from pydicom.uid import (
 
 from cad_node.domain import NotAnalysed, PixelSpacing, Status
 from cad_node.encode import Templates
-from cad_node.encode.sr import graphic_data
+from cad_node.encode.sr_graphics import graphic_data
 from cad_node.settings import ResultSettings
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, refused, study
@@ -148,7 +148,11 @@ def test_a_refused_image_beside_analysed_ones_has_no_group_but_an_evaluation(tem
     # OHIF shows nothing of a report with a group that has no coordinates.
     assert not content.get_image_measurement_groups()
     assert len(content.get_planar_roi_measurement_groups()) == 1
-    said = objects[-1].dataset.ContentSequence[-1].ContentSequence[1]
+    said = next(
+        one
+        for one in objects[-1].dataset.ContentSequence[-1].ContentSequence
+        if one.ConceptNameCodeSequence[0].CodeMeaning == "Summary of Detections"
+    )
     assert said.ConceptCodeSequence[0].CodeMeaning == "Not Attempted"
     why, words, image = said.ContentSequence
     assert why.ConceptCodeSequence[0].CodeValue == "m-mode"
@@ -234,7 +238,10 @@ def test_the_summary_names_the_most_suspicious_lesion(templates: Templates) -> N
     ]
     said = texts(encode(study(*images), [first, second], templates)[-1].dataset)
     assert "3 lesion(s) outlined in 2 analysed image(s); 0 image(s) not analysed." in said
-    assert "Most suspicious: Image 1.2 lesion 2, malignant, probability of cancer 80 %." in said
+    first = "Most suspicious: Image 1.2 lesion 2, malignant, probability of cancer 80.0 %, likelihood band 4C."
+    second = "2. Image 1.1 lesion 1, benign, probability of cancer 20.0 %, likelihood band 4B."
+    third = "3. Image 1.2 lesion 1, benign, probability of cancer 20.0 %, likelihood band 4B."
+    assert said.index(first) < said.index(second) < said.index(third)  # of equals the larger first
 
 
 @pytest.mark.parametrize(
