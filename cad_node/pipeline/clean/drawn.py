@@ -25,10 +25,16 @@ LARGEST_BOX_PX = 44
 BOX_FILL = 0.85
 LINE_FILL = 0.5
 LINE_LENGTH = 1.9
+# Crosses and digits that dotted lines join are one piece: strokes for the most part, with knots no wider.
+LARGEST_KNOT_PX = 32
+LARGEST_KNOT_SHARE = 0.7
 # What lies in so narrow a strip at the rim cannot be read; the skin's bright line, cut, lies there.
 RIM_PX = 4
 # Fewer pixels than this are grain.
 SMALLEST_AREA_PX = 6
+# Near a sure mark this share of the threshold is enough: letters of one line, dots of one line.
+FELLOW_SHARE = 0.55
+FELLOW_PX = 17
 # Letters of a line, and dots of one, are joined over gaps of so much.
 JOIN_PX = 9
 
@@ -102,8 +108,9 @@ class DrawnMarks:
 def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> NDArray[np.bool_]:
     """The pixels of what is drawn, bool `(rows, columns)`.
 
-    A piece of `spread` or more counts if some of it has `threshold`, if it is as
-    thin as a stroke, or a box, and if it reaches further in than the rim.
+    A piece of `spread` or more counts if some of it has `threshold`, or nearly so
+    beside one that has, if it is as thin as a stroke, or a box, and if it reaches
+    further in than the rim.
 
     Parameters
     ----------
@@ -113,7 +120,7 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     weak = (drawn >= spread).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
     kept = np.zeros(count, dtype=bool)
-    kept[np.unique(labels[drawn >= threshold])] = True
+    kept[np.unique(labels[drawn >= max(spread, FELLOW_SHARE * threshold)])] = True
     kept[0] = False
     if not kept.any():
         return np.zeros(drawn.shape, dtype=bool)
@@ -130,5 +137,29 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     at_rim = (top + height <= RIM_PX) | (top >= drawn.shape[0] - RIM_PX)
     at_rim |= (left + width <= RIM_PX) | (left >= drawn.shape[1] - RIM_PX)
     kept &= ~at_rim
-    kept &= (boxes & (shorter <= LARGEST_BOX_PX)) | (2 * widest <= LARGEST_STROKE_PX)
-    return np.asarray(kept[labels], dtype=bool)
+    kept &= (
+        (boxes & (shorter <= LARGEST_BOX_PX))
+        | (2 * widest <= LARGEST_STROKE_PX)
+        | _knotted(weak, labels, stats[:, cv2.CC_STAT_AREA])
+    )
+    found = np.asarray(kept[labels], dtype=bool)
+    # Each piece needs a sure one, itself or nearby.
+    near = cv2.dilate(found.astype(np.uint8), np.ones((FELLOW_PX, FELLOW_PX), np.uint8))
+    _, groups = cv2.connectedComponents(near, connectivity=8)
+    sure = np.unique(groups[found & (drawn >= threshold)])
+    return found & np.isin(groups, sure)
+
+
+def _knotted(
+    weak: NDArray[np.uint8], labels: NDArray[np.int32], areas: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Whether each piece is of strokes for the most part, its thick places no larger than a knot."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (LARGEST_STROKE_PX, LARGEST_STROKE_PX))
+    thick = cv2.morphologyEx(weak, cv2.MORPH_OPEN, disc)
+    share = np.bincount(labels.ravel(), weights=thick.ravel(), minlength=areas.size) / np.maximum(1, areas)
+    allowed = np.asarray(share <= LARGEST_KNOT_SHARE)
+    _, knots, sizes, _ = cv2.connectedComponentsWithStats(thick, connectivity=8)
+    longest = np.maximum(sizes[:, cv2.CC_STAT_WIDTH], sizes[:, cv2.CC_STAT_HEIGHT])
+    large = np.flatnonzero(longest > LARGEST_KNOT_PX)
+    allowed[np.unique(labels[np.isin(knots, large[large > 0])])] = False
+    return allowed

@@ -91,3 +91,33 @@ def test_bright_line_at_the_rim_is_tissue_and_a_cut_letter_is_not():
 
     assert not kept[:3].any()
     assert kept[90:, 50:53].all()
+
+
+def test_unsure_letter_beside_a_sure_one_is_taken_and_a_lone_one_is_not():
+    drawn = np.zeros((60, 120), np.float32)
+    drawn[20:32, 20:23] = 0.97
+    drawn[20:32, 30:33] = 0.6
+    drawn[20:32, 90:93] = 0.6
+
+    kept = believable(drawn, 0.95, 0.4)
+
+    assert kept[20:32, 20:23].all()
+    assert kept[20:32, 30:33].all()
+    assert not kept[:, 90:].any()
+
+
+def test_crosses_joined_by_lines_are_one_mark_and_a_stalked_cyst_is_none():
+    drawn = np.zeros((200, 260), np.float32)
+    drawn[100:104, 30:150] = 0.97
+    drawn[90:114, 26:46] = 0.97
+    drawn[92:112, 140:160] = 0.97
+    cyst = np.zeros((200, 260), np.uint8)
+    cv2.circle(cyst, (215, 60), 26, 1, -1)
+    drawn[cyst > 0] = 0.97
+    drawn[60:64, 160:195] = 0.97
+
+    kept = believable(drawn, 0.9, 0.4)
+
+    assert kept[100:104, 30:150].all()
+    assert kept[90:114, 26:46].all()
+    assert not kept[cyst > 0].any()
