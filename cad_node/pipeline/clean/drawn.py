@@ -118,7 +118,8 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
         Probability of each pixel to be of a mark, float32 `(rows, columns)`.
     """
     weak = (drawn >= spread).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(weak, connectivity=8)
+    labels = np.asarray(pieces, np.int32)
     kept = np.zeros(count, dtype=bool)
     kept[np.unique(labels[drawn >= max(spread, FELLOW_SHARE * threshold)])] = True
     kept[0] = False
@@ -140,7 +141,7 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     kept &= (
         (boxes & (shorter <= LARGEST_BOX_PX))
         | (2 * widest <= LARGEST_STROKE_PX)
-        | _knotted(weak, labels, stats[:, cv2.CC_STAT_AREA])
+        | _knotted(weak, labels, np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32))
     )
     found = np.asarray(kept[labels], dtype=bool)
     # Each piece needs a sure one, itself or nearby.

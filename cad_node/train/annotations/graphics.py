@@ -24,7 +24,7 @@ def dotted(rng: np.random.Generator, points: Points, shape: tuple[int, int]) -> 
     if draw < 0.2:
         line = np.round(points[:, ::-1] * 16).astype(np.int32)
         cv2.polylines(canvas, [line.reshape(-1, 1, 2)], False, 255, thickness, smooth, shift=4)
-        return canvas.astype(np.float32) / 255
+        return canvas.astype(np.float32) / np.float32(255)
     steps = np.hypot(*np.diff(points, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(steps)])
     dash = 0.0 if draw < 0.75 else float(rng.uniform(2, 6))
@@ -39,7 +39,7 @@ def dotted(rng: np.random.Generator, points: Points, shape: tuple[int, int]) -> 
         else:
             top, left = round(row), round(column)
             canvas[max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)] = 255
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def measuring_line(rng: np.random.Generator, rows: float, columns: float) -> Stamp:
@@ -78,7 +78,7 @@ def region_box(rng: np.random.Generator) -> Stamp:
     slant = int(rng.integers(-20, 21)) if rng.random() < 0.15 else 0
     corners = np.array([[2, 2], [width + 1, 2], [width + 1 - slant, height + 1], [2 - slant, height + 1]])
     cv2.polylines(canvas, [corners.astype(np.int32)], True, 255, 1 if rng.random() < 0.8 else 2)
-    return Stamp("line", "region box", canvas.astype(np.float32) / 255)
+    return Stamp("line", "region box", canvas.astype(np.float32) / np.float32(255))
 
 
 def guide(rng: np.random.Generator) -> Stamp:
@@ -119,7 +119,7 @@ def arrow(rng: np.random.Generator) -> Stamp:
                 cv2.fillPoly(canvas, [corners], 255, cv2.LINE_AA)
             else:
                 cv2.polylines(canvas, [corners], True, 255, thickness, cv2.LINE_AA)
-    cover = _cropped(canvas.astype(np.float32) / 255)
+    cover = _cropped(canvas.astype(np.float32) / np.float32(255))
     return Stamp("graphic", "arrow", cover, _maybe_outline(rng, cover))
 
 
@@ -142,7 +142,7 @@ def ruler(rng: np.random.Generator) -> Stamp:
         canvas[3 : length - 3, long + 2 if right else 3] = 255
     if rng.random() < 0.4:
         canvas = canvas.T
-    return Stamp("graphic", "ruler", np.ascontiguousarray(canvas).astype(np.float32) / 255)
+    return Stamp("graphic", "ruler", np.ascontiguousarray(canvas).astype(np.float32) / np.float32(255))
 
 
 def body_mark(rng: np.random.Generator) -> Stamp:
@@ -176,7 +176,7 @@ def body_mark(rng: np.random.Generator) -> Stamp:
     half = np.array([math.cos(turn), math.sin(turn)]) * rng.uniform(4, 10)
     ends = [tuple(int(value) for value in np.round(at + sign * half)) for sign in (-1, 1)]
     cv2.line(canvas, ends[0], ends[1], 255, int(rng.integers(2, 5)))
-    cover = _cropped(canvas.astype(np.float32) / 255)
+    cover = _cropped(canvas.astype(np.float32) / np.float32(255))
     draw = rng.random()
     if draw < 0.25:
         return Stamp("graphic", "body mark", cover, np.ones_like(cover))
@@ -208,10 +208,10 @@ def logo(rng: np.random.Generator, faces: Faces) -> Stamp:
     ring = np.zeros(letters.shape, np.uint8)
     if draw < 0.35:
         cv2.ellipse(ring, middle, axes, 0, 0, 360, 255, 1, cv2.LINE_AA)
-        letters = np.maximum(letters, ring.astype(np.float32) / 255)
+        letters = np.maximum(letters, ring.astype(np.float32) / np.float32(255))
     elif draw < 0.5:
         cv2.ellipse(ring, middle, axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
-        letters = np.clip(ring.astype(np.float32) / 255 - letters, 0, 1)
+        letters = np.clip(ring.astype(np.float32) / np.float32(255) - letters, 0, 1)
     halo = outlined(np.pad(letters, 2), 1 if rng.random() < 0.5 else 2) if rng.random() < 0.6 else None
     return Stamp("graphic", "logo", np.pad(letters, 2), halo)
 
@@ -237,7 +237,7 @@ def sign(rng: np.random.Generator) -> Stamp:
         cv2.rectangle(
             canvas, (middle - size // 2, middle - size // 2), (middle + size // 2, middle + size // 2), 255, 1
         )
-    cover = _cropped(canvas.astype(np.float32) / 255)
+    cover = _cropped(canvas.astype(np.float32) / np.float32(255))
     return Stamp("graphic", "sign", cover, _maybe_outline(rng, cover))
 
 

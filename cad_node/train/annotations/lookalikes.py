@@ -30,7 +30,8 @@ def needle(grey: Grey, rng: np.random.Generator) -> Grey:
         cv2.line(
             layer, (round(start[0]), round(row)), stop, round(230 / (1 + 1.3 * echo)), width, cv2.LINE_AA
         )
-    return _brightened(grey, cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.6))), rng, grain=0.35)
+    soft = cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.6)))
+    return _brightened(grey, np.asarray(soft, np.uint8), rng, grain=0.35)
 
 
 def reflections(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -57,7 +58,7 @@ def reflections(grey: Grey, rng: np.random.Generator) -> Grey:
     soft = cv2.GaussianBlur(
         layer, (0, 0), sigmaX=float(rng.uniform(1.0, 2.5)), sigmaY=float(rng.uniform(0.7, 1.3))
     )
-    return _brightened(grey, soft, rng, grain=0.4)
+    return _brightened(grey, np.asarray(soft, np.uint8), rng, grain=0.4)
 
 
 def calcifications(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -68,7 +69,8 @@ def calcifications(grey: Grey, rng: np.random.Generator) -> Grey:
     for _ in range(int(rng.integers(2, 12))):
         column, row = (round(float(value)) for value in middle + rng.normal(0, 14, 2))
         cv2.circle(layer, (column, row), int(rng.integers(0, 3)), int(rng.integers(90, 255)), -1, cv2.LINE_AA)
-    return _brightened(grey, cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.4))), rng, grain=0.2)
+    soft = cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.4)))
+    return _brightened(grey, np.asarray(soft, np.uint8), rng, grain=0.2)
 
 
 def flow(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -87,12 +89,11 @@ def grain(grey: Grey, rng: np.random.Generator) -> Grey:
     """Coarse, strong speckle, as an old scanner at high gain shows it."""
     rows, columns = grey.shape
     width, height = float(rng.uniform(0.8, 2.6)), float(rng.uniform(0.6, 1.6))
-    noise = cv2.GaussianBlur(
-        rng.standard_normal((rows, columns)).astype(np.float32), (0, 0), sigmaX=width, sigmaY=height
-    )
-    noise /= float(noise.std()) + 1e-6
+    rough = rng.standard_normal((rows, columns)).astype(np.float32)
+    noise = np.asarray(cv2.GaussianBlur(rough, (0, 0), sigmaX=width, sigmaY=height), np.float32)
+    noise /= np.float32(float(noise.std()) + 1e-6)
     factor = np.exp(float(rng.uniform(0.15, 0.5)) * noise)
-    return np.clip(grey * factor, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(grey * factor, 0, 255), np.uint8)
 
 
 LOOKALIKES: tuple[Callable[[Grey, np.random.Generator], Grey], ...] = (

@@ -122,8 +122,8 @@ def _outline_text(rng: np.random.Generator, what: str, faces: Faces, size: int) 
             column += font.getlength(character) + spacing
     else:
         pen.text((1 - left, 1 - top), what, fill=255, font=font)
-    cover = np.asarray(canvas.convert("L"), np.float32) / 255
-    return np.kron(cover, np.ones((2, 2), np.float32)) if doubled else cover
+    cover = np.asarray(canvas.convert("L"), np.float32) / np.float32(255)
+    return np.asarray(np.kron(cover, np.ones((2, 2), np.float32)), np.float32) if doubled else cover
 
 
 def _stroke_text(rng: np.random.Generator, what: str, size: int) -> Cover:
@@ -134,7 +134,7 @@ def _stroke_text(rng: np.random.Generator, what: str, size: int) -> Cover:
     canvas = np.zeros((height + base + 4, width + 4), np.uint8)
     kind = cv2.LINE_AA if rng.random() < 0.7 else cv2.LINE_8
     cv2.putText(canvas, what, (2, height + 1), face, scale, 255, thickness, kind)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 # -- calipers -----------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def caliper(rng: np.random.Generator, style: str, reaches_px: tuple[int, int] = 
         middle = 16 * (side // 2)
         start, stop = (middle + column, middle + row), (middle + column_end, middle + row_end)
         cv2.line(canvas, start, stop, 255, thickness, smooth, shift=4)
-    cover = np.rot90(canvas, turn).astype(np.float32) / 255
+    cover = np.rot90(canvas, turn).astype(np.float32) / np.float32(255)
     # Cursors that are drawn into bright speckle carry a dark outline, else they would not be seen.
     halo = outlined(cover, 1 if rng.random() < 0.75 else 2) if rng.random() < 0.45 else None
     return Stamp("caliper", f"caliper {style}", np.ascontiguousarray(cover), halo)
@@ -217,7 +217,7 @@ def outlined(cover: Cover, width_px: int) -> Cover:
     """The cover grown by a rim, as an outline is."""
     kernel = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
     if width_px > 1:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel.shape)
+        kernel = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel.shape), np.uint8)
     return np.asarray(cv2.dilate(cover, kernel), np.float32)
 
 
