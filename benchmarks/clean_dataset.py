@@ -23,7 +23,8 @@ import numpy as np
 from cad_node.domain import Frame, ImageReference
 from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner
-from cad_node.settings import PipelineSettings
+from cad_node.process import load_cleaner
+from cad_node.settings import NodeSettings, RuntimeSettings
 
 _cleaner: Cleaner | None = None
 
@@ -46,7 +47,7 @@ def clean_one(task: tuple[str, str]) -> tuple[str, int | None]:
     source, target = (Path(part) for part in task)
     if _cleaner is None:
         cv2.setNumThreads(1)
-        _cleaner = Cleaner(PipelineSettings(), threads=1)
+        _cleaner = load_cleaner(NodeSettings(runtime=RuntimeSettings(threads=1)))
     frame = frame_of(source)
     try:
         clean = next(iter(_cleaner.clean_image([frame])))

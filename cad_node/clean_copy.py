@@ -32,7 +32,7 @@ from cad_node.errors import CleaningError, EncodeError, PixelDecodeError, StudyE
 from cad_node.pipeline.clean import INPAINTERS, Cleaner
 from cad_node.pipeline.clean.colour_copy import check_copy, colour_copy
 from cad_node.pipeline.clean.verify import LEGIBLE_CHARACTERS, SecondReader, letters
-from cad_node.process import network_threads
+from cad_node.process import load_cleaner, network_threads
 from cad_node.read import gate_image, gate_pixels, read_header, read_study
 from cad_node.read.gate import LARGEST_PIXELS
 from cad_node.read.headers import integer, read_with_pixels, transfer_syntax_of
@@ -114,6 +114,11 @@ class Copier:
         Another one in tests.
     is_readable
         Whether text can be read in a grey picture; another one in tests.
+
+    Raises
+    ------
+    ModelError
+        The annotation model is absent or not what it claims to be.
     """
 
     def __init__(
@@ -128,7 +133,7 @@ class Copier:
         self._pseudonyms = Pseudonyms(plan.secret)
         # A copy is written only after the check, whatever the settings say of analyses.
         checked = settings.pipeline.model_copy(update={"verify_cleaning": True})
-        self._cleaner = cleaner or Cleaner(checked, threads=threads)
+        self._cleaner = cleaner or load_cleaner(settings.model_copy(update={"pipeline": checked}))
         self._fill = INPAINTERS[settings.pipeline.inpainting].fill
         reader = SecondReader(settings.pipeline.verify_confidence, threads)
         self._is_readable = is_readable or (

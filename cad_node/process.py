@@ -32,6 +32,7 @@ from cad_node.encode import (
 from cad_node.encode.report import lesion_rows
 from cad_node.logs import study_context
 from cad_node.networks import load_model
+from cad_node.networks.annotation_model import load_annotation_model
 from cad_node.networks.bundle import Bundle
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.run import Steps, analyse
@@ -164,7 +165,7 @@ def load_processor(settings: NodeSettings) -> Processor:
     """
     threads = network_threads(settings)
     model = load_model(find_model(settings), device=settings.runtime.device, threads=threads)
-    cleaner = Cleaner(settings.pipeline, threads=threads)
+    cleaner = load_cleaner(settings)
     pipeline = settings.pipeline
     steps = Steps(
         gate=gate_image,
@@ -174,6 +175,20 @@ def load_processor(settings: NodeSettings) -> Processor:
     )
     templates = load_templates(settings.runtime.templates_dir or templates_dir(), settings.results.language)
     return Processor(settings, templates, steps)
+
+
+def load_cleaner(settings: NodeSettings) -> Cleaner:
+    """The cleaner with its detector network, as these settings ask for it.
+
+    Raises
+    ------
+    ModelError
+        The annotation model is absent or not what it claims to be.
+    """
+    threads = network_threads(settings)
+    folder = find_model(settings, settings.pipeline.annotation_model)
+    network = load_annotation_model(folder, threads=threads)
+    return Cleaner(settings.pipeline, threads=threads, network=network)
 
 
 def network_threads(settings: NodeSettings) -> int:
@@ -187,12 +202,13 @@ def network_threads(settings: NodeSettings) -> int:
     return chosen or max(1, (os.cpu_count() or 1) // (2 * settings.jobs.workers))
 
 
-def find_model(settings: NodeSettings) -> Path:
-    """Folder of the model that the settings name: the user's own before the shipped."""
+def find_model(settings: NodeSettings, name: str | None = None) -> Path:
+    """Folder of a model, by default of the lesion model: the user's own before the shipped."""
+    name = name or settings.pipeline.model
     own = settings.runtime.models_dir
-    if own is not None and (own / settings.pipeline.model).is_dir():
-        return own / settings.pipeline.model
-    return models_dir() / settings.pipeline.model
+    if own is not None and (own / name).is_dir():
+        return own / name
+    return models_dir() / name
 
 
 def provenance(bundle: Bundle, pipeline: PipelineSettings, steps: Sequence[str]) -> Provenance:

@@ -116,6 +116,11 @@ class PipelineSettings(_Section):
     model: str = Field(
         "breast-us", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the folder under models."
     )
+    annotation_model: str = Field(
+        "annotations",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Name of the folder under models with the network that finds burnt-in marks.",
+    )
     inpainting: Literal["navier-stokes", "telea"] = Field(
         "navier-stokes", description="How found annotations are filled in."
     )

@@ -59,11 +59,15 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
 
 
 def _model(settings: NodeSettings) -> str:
+    from cad_node.networks.annotation_model import load_annotation_bundle
     from cad_node.networks.bundle import load_bundle
     from cad_node.process import find_model
 
     bundle = load_bundle(find_model(settings))
-    return f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:16]}… as its metadata says"
+    marks = load_annotation_bundle(find_model(settings, settings.pipeline.annotation_model))
+    return ", ".join(
+        f"{one.name} {one.version}, sha256 {one.sha256[:16]}… as its metadata says" for one in (bundle, marks)
+    )
 
 
 def _templates(settings: NodeSettings) -> str:

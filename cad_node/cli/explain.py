@@ -21,10 +21,9 @@ def explain(config: Config = None) -> None:
 def explanation(settings: NodeSettings) -> list[str]:
     """One sentence a step, in order, from the rooms themselves."""
     from cad_node.networks.bundle import load_bundle
-    from cad_node.pipeline.clean import Cleaner
     from cad_node.pipeline.segment import SMALLEST_SHARE
     from cad_node.pipeline.track import FEWEST_SIGHTINGS, SAME_LESION_IOU, SHORTEST_LOOP
-    from cad_node.process import find_model
+    from cad_node.process import find_model, load_cleaner
 
     bundle = load_bundle(find_model(settings))
     pipeline = settings.pipeline
@@ -36,7 +35,7 @@ def explanation(settings: NodeSettings) -> list[str]:
         "Decode: every frame to 8-bit grey or RGB; the source is never changed.",
         "Gate: colour Doppler, spectral and M-mode, elastography, volumes, video, images without pixel data, "
         "undecodable ones and what is not ultrasound are answered with 'not analysed' and the reason.",
-        *Cleaner(pipeline).describe(),
+        *load_cleaner(settings).describe(),
         f"Segment: {bundle.name} {bundle.version} ({bundle.sha256[:12]}…) over the cleaned tissue region; a pixel is "
         f"lesion from probability {bundle.threshold:g} on; findings below {SMALLEST_SHARE:.2%} of the region or "
         f"{pipeline.smallest_lesion_mm2:g} mm² are dropped.",

@@ -61,6 +61,7 @@ def _run(
     from cad_node.process import find_model, load_processor, provenance
     from cad_node.read import scan_files
     from cad_node.resources import templates_dir
+    from cad_node.variants import all_variants
     from cad_node.workers import WorkerPool
 
     known = {destination.name: destination for destination in settings.destinations}
@@ -78,7 +79,8 @@ def _run(
     templates = settings.runtime.templates_dir or templates_dir()
     words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
     wording = [path.read_text(encoding="utf-8") for path in words]
-    made_how = [asdict(made_by), settings.results.model_dump(mode="json"), wording]
+    variants = [variant.name for variant in all_variants(settings)]
+    made_how = [asdict(made_by), settings.results.model_dump(mode="json"), variants, wording]
     digest = hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()
     with console.status("Looking for DICOM files …"):
         scan = scan_files(paths)
@@ -93,7 +95,8 @@ def _run(
     ):
         pool.wait_ready()
         bar = progress.add_task("Studies", total=len(scan.studies))
-        run = ArchiveRun(pool.process, output, digest, {name: make_destination(known[name]) for name in send})
+        destinations = {name: make_destination(known[name], settings.results) for name in send}
+        run = ArchiveRun(pool.process, output, digest, destinations)
         ended = run.run(scan.studies, workers)
         try:
             for outcome in ended:

@@ -19,7 +19,7 @@ from cad_node.pipeline.clean.marks import Mark, Picture
 
 # Of marks that are drawn: the widest stroke, outline included, and the smaller side of a filled box,
 # a bar, or a line of bold letters that run together.
-LARGEST_STROKE_PX = 13
+LARGEST_STROKE_PX = 30
 LARGEST_BOX_PX = 44
 # A box fills its own bounds; a line of text does so less, but is long. A cyst does neither.
 BOX_FILL = 0.85

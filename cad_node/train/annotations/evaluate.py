@@ -35,7 +35,7 @@ NEAR_PX = 4
 # Every third scene is coded as JPEG of this quality.
 JPEG_QUALITY = 80
 # The checking OCR takes most of the time: so many scenes are read.
-READ_SCENES = 16
+READ_SCENES = 8
 LEGIBLE = 0.5
 
 Report = Callable[[str], None]

@@ -1,4 +1,4 @@
-"""What must hold for each folder under models/, whoever trained it."""
+"""What must hold for each lesion model under models/, whoever trained it."""
 
 import json
 import re
@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cad_node.networks import load_bundle, load_model
-from cad_node.networks.bundle import WEIGHTS_FILE
+from cad_node.networks import NETWORKS, load_bundle, load_model
+from cad_node.networks.bundle import METADATA_FILE, WEIGHTS_FILE
 from cad_node.resources import models_dir
 
-FOLDERS = sorted(path for path in models_dir().iterdir() if path.is_dir() and not path.name.startswith("."))
+FOLDERS = sorted(
+    path
+    for path in models_dir().iterdir()
+    if (path / METADATA_FILE).is_file()
+    and json.loads((path / METADATA_FILE).read_text())["cad_node"]["architecture"] in NETWORKS
+)
 
 pytestmark = pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 
