@@ -198,7 +198,8 @@ _LIMITS = """## Limits
 
 - Marks are drawn, not real, in training and in most figures; the real images are of GE Logiq, Toshiba
   and U-Systems scanners only.
-- Ink less than 25 grey levels above bright, coarse tissue is missed more often than other marks.
+- Ink less than 25 grey levels above the tissue is missed in every third case; thin dotted lines, traces
+  and rulers mostly.
 - Filled areas wider than a box of text are left alone, so that no lesion is painted over.
 - For research and for decision support under a radiologist's eyes. Not a certified medical device.
 
