@@ -27,9 +27,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cad_node.domain import CleanFrame, Frame, ImageReference
 from cad_node.errors import CleaningError
+from cad_node.networks.annotation_model import load_annotation_model
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.clean.marks import Picture
 from cad_node.pipeline.clean.read_text import TextReader
+from cad_node.resources import models_dir
 from cad_node.settings import PipelineSettings
 
 BANDS = ((15, 25), (25, 50), (50, 100), (100, 200))
@@ -61,8 +63,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     chance = random.Random(options.seed)
     fonts = sorted(options.fonts.rglob("*.ttf")) if options.fonts else []
-    cleaner, reader = Cleaner(PipelineSettings(verify_cleaning=False)), TextReader(0.5)
-    checking = Cleaner(PipelineSettings())
+    network = load_annotation_model(models_dir() / PipelineSettings().annotation_model, threads=1)
+    cleaner = Cleaner(PipelineSettings(verify_cleaning=False), network=network)
+    reader, checking = TextReader(0.5), Cleaner(PipelineSettings(), network=network)
     enlarged = refused = 0
     covered: dict[str, list[bool]] = defaultdict(list)
     touched, tissue, legible, errors = 0, 0, 0, []
