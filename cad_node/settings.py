@@ -236,7 +236,8 @@ class AnswerSettings(_Section):
 class _Destination(_Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the destination, unique.")
     hold: bool = Field(
-        False, description="Keep results until they are accepted; see `cad-node answers`. Rejected ones never go."
+        False,
+        description="Keep results until they are accepted; see `cad-node answers`. Rejected ones never go.",
     )
     objects: tuple[ObjectKind, ...] = Field(
         ("seg", "sr"),

@@ -40,7 +40,17 @@ ROOMS = {
     "train": {"networks", "pipeline"},
     "demo": set(),
 }
-WIRING = {"process", "workers", "answers", "archive_run", "clean_copy", "clean_run", "node", "cli", "__main__"}
+WIRING = {
+    "process",
+    "workers",
+    "answers",
+    "archive_run",
+    "clean_copy",
+    "clean_run",
+    "node",
+    "cli",
+    "__main__",
+}
 
 
 def _modules() -> list[tuple[str, Path]]:

@@ -238,7 +238,9 @@ def test_the_summary_names_the_most_suspicious_lesion(templates: Templates) -> N
     ]
     said = texts(encode(study(*images), [first, second], templates)[-1].dataset)
     assert "3 lesion(s) outlined in 2 analysed image(s); 0 image(s) not analysed." in said
-    first = "Most suspicious: Image 1.2 lesion 2, malignant, probability of cancer 80.0 %, likelihood band 4C."
+    first = (
+        "Most suspicious: Image 1.2 lesion 2, malignant, probability of cancer 80.0 %, likelihood band 4C."
+    )
     second = "2. Image 1.1 lesion 1, benign, probability of cancer 20.0 %, likelihood band 4B."
     third = "3. Image 1.2 lesion 1, benign, probability of cancer 20.0 %, likelihood band 4B."
     assert said.index(first) < said.index(second) < said.index(third)  # of equals the larger first
