@@ -32,7 +32,7 @@ from cad_node.encode import (
 from cad_node.encode.report import lesion_rows
 from cad_node.logs import study_context
 from cad_node.networks import load_model
-from cad_node.networks.annotation_model import load_annotation_model
+from cad_node.networks.annotation_model import load_annotation_bundle, load_annotation_model
 from cad_node.networks.bundle import Bundle
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.run import Steps, analyse
@@ -40,7 +40,7 @@ from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
 from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
-from cad_node.settings import NodeSettings, ObjectKind, PipelineSettings
+from cad_node.settings import NodeSettings, ObjectKind
 from cad_node.variants import Variant, all_variants
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def load_processor(settings: NodeSettings) -> Processor:
         gate=gate_image,
         clean=cleaner.clean_image,
         find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
-        provenance=provenance(model.bundle, pipeline, cleaner.describe()),
+        provenance=provenance(settings, model.bundle, cleaner.describe()),
     )
     templates = load_templates(settings.runtime.templates_dir or templates_dir(), settings.results.language)
     return Processor(settings, templates, steps)
@@ -211,9 +211,20 @@ def find_model(settings: NodeSettings, name: str | None = None) -> Path:
     return models_dir() / name
 
 
-def provenance(bundle: Bundle, pipeline: PipelineSettings, steps: Sequence[str]) -> Provenance:
-    """By what results are made; equal provenance and equal sources give equal UIDs."""
-    text = json.dumps(pipeline.model_dump(mode="json"), sort_keys=True)
+def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> Provenance:
+    """By what results are made; equal provenance and equal sources give equal UIDs.
+
+    The digest of the settings covers the network that cleans, too: its name alone
+    does not say which weights they are.
+
+    Raises
+    ------
+    ModelError
+        The annotation model is absent or not what it claims to be.
+    """
+    annotations = load_annotation_bundle(find_model(settings, settings.pipeline.annotation_model))
+    made_with = {**settings.pipeline.model_dump(mode="json"), "annotation_model_sha256": annotations.sha256}
+    text = json.dumps(made_with, sort_keys=True)
     return Provenance(
         software_version=__version__,
         model_name=bundle.name,

@@ -75,7 +75,7 @@ def _run(
             f"Destination '{held[0]}' gets results only once they are accepted, and nobody can answer this command.",
             "Leave hold out for a run over an archive, or let cad-node serve send to it.",
         )
-    made_by = provenance(load_bundle(find_model(settings)), settings.pipeline, ())
+    made_by = provenance(settings, load_bundle(find_model(settings)), ())
     templates = settings.runtime.templates_dir or templates_dir()
     words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
     wording = [path.read_text(encoding="utf-8") for path in words]
