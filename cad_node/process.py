@@ -91,6 +91,10 @@ class StudySummary:
         return sum(row["status"] == "failed" for row in self.rows)
 
 
+# Below `data_dir`: objects of ours that our own check refused.
+INVALID_DIR = "invalid"
+
+
 @dataclass(frozen=True)
 class Processor:
     """The loaded parts, made once a worker."""
@@ -145,6 +149,7 @@ class Processor:
             previews=pictures,
             made_at=task.made_at,
             reuse=by_uid.get,
+            invalid_dir=self.settings.data_dir / INVALID_DIR,
         )
 
     def _pictures(self, result: StudyResult) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from pydicom.dataset import Dataset
 
@@ -25,7 +26,7 @@ from cad_node.encode.template import Templates
 from cad_node.encode.template_reader import languages, load_templates
 from cad_node.encode.transfer_syntax import put_transfer_syntax
 from cad_node.encode.uids import derive_uid
-from cad_node.encode.validate import validate
+from cad_node.encode.validate import keep_invalid, validate
 from cad_node.errors import EncodeError
 from cad_node.settings import ObjectKind, ResultSettings
 from cad_node.variants import Variant, default_variants
@@ -72,6 +73,7 @@ def encode_study(
     predecessors: Sequence[Dataset] = (),
     previews: Mapping[str, bytes] | None = None,
     reuse: Callable[[str], Dataset | None] | None = None,
+    invalid_dir: Path | None = None,
 ) -> tuple[EncodedObject, ...]:
     """Write down a study: each variant's objects, in the order of the variants.
 
@@ -96,6 +98,8 @@ def encode_study(
         it is instead of being made anew.
     made_at
         Content time of the new objects.
+    invalid_dir
+        Keeps an object that our own check refuses, for whoever looks for the fault.
 
     Raises
     ------
@@ -122,10 +126,19 @@ def encode_study(
                 dataset = stored(draft.sop_instance_uid)
                 if dataset is None:
                     dataset = draft.make()
-                    validate(dataset)
+                    _check(dataset, invalid_dir)
                     put_transfer_syntax(dataset, variant.transfer_syntax)
                 objects.append(EncodedObject(variant, draft.sources, dataset))
     return tuple(objects)
+
+
+def _check(dataset: Dataset, invalid_dir: Path | None) -> None:
+    try:
+        validate(dataset)
+    except EncodeError:
+        if invalid_dir is not None:
+            keep_invalid(dataset, invalid_dir)
+        raise
 
 
 def _nothing_stored(_: str) -> None:

@@ -9,15 +9,19 @@ never sent.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from cad_node.errors import EncodeError
+
+logger = logging.getLogger(__name__)
 
 # Each item of these holds some of many macros; which ones is a matter of conditions.
 _FUNCTIONAL_GROUPS = {"SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"}
@@ -153,3 +157,15 @@ def _images(item: Dataset) -> Iterator[str]:
             yield reference.ReferencedSOPInstanceUID
     for child in item.get("ContentSequence", ()):
         yield from _images(child)
+
+
+def keep_invalid(dataset: Dataset, folder: Path) -> None:
+    """Put an object that is never sent where an operator finds it; it holds patient data."""
+    path = folder / f"{dataset.SOPInstanceUID}.dcm"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        dataset.save_as(path, enforce_file_format=True)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        logger.error("an invalid object could not be kept (%s)", type(error).__name__)
+    else:
+        logger.error("an object that fails our own check was not sent; it is kept in %s", path)

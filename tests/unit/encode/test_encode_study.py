@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
+from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
@@ -219,3 +221,25 @@ def test_a_report_supersedes_the_one_of_its_own_class(templates: Templates) -> N
     for one, before in zip(new, old, strict=True):
         named = one.dataset.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
         assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.SOPInstanceUID
+
+
+def test_an_object_that_fails_the_check_is_kept_and_not_handed_out(
+    templates: Templates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = us_image()
+
+    def refuse(dataset: Dataset) -> None:
+        raise EncodeError("An attribute is absent.")
+
+    monkeypatch.setattr("cad_node.encode.validate", refuse)
+    with pytest.raises(EncodeError, match="absent"):
+        encode_study(
+            study(analysed(source, {1: [(1, LARGE, MALIGNANT)]})),
+            {str(source.SOPInstanceUID): source},
+            templates=templates,
+            settings=ResultSettings(),
+            made_at=MADE_AT,
+            invalid_dir=tmp_path / "invalid",
+        )
+    (kept,) = (tmp_path / "invalid").iterdir()
+    assert dcmread(kept).Modality == "SEG"
