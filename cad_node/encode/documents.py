@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from pydicom.dataset import Dataset
+
 from cad_node.domain import ImageResult, Status, StudyResult
-from cad_node.encode.provenance import Context
+from cad_node.encode import uids
+from cad_node.encode.provenance import Context, equipment
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import Source
 from cad_node.encode.sr_words import lesion_sentence, summary_lines
+from cad_node.encode.template_text import Series
 
 
 class Style(Enum):
@@ -37,6 +41,32 @@ class Line:
     text: str
     style: Style = Style.TEXT
     image: str | None = None
+
+
+def document_head(
+    kind: str, sop_class_uid: str, series: Series, result: StudyResult, context: Context
+) -> Dataset:
+    """What PDF and plain-text report begin with: class, UIDs, series and equipment."""
+    study, made = result.study_instance_uid, context.provenance
+    dataset = Dataset()
+    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPInstanceUID = document_uid(kind, result, context)
+    dataset.StudyInstanceUID = study
+    dataset.SeriesInstanceUID = uids.object_series_uid(kind, study, made, context.wording)
+    dataset.SeriesDescription = series.description
+    dataset.InstanceNumber = 1
+    named = equipment(context)
+    dataset.Manufacturer = named["manufacturer"]
+    dataset.ManufacturerModelName = named["manufacturer_model_name"]
+    dataset.DeviceSerialNumber = named["device_serial_number"]
+    dataset.SoftwareVersions = named["software_versions"]
+    return dataset
+
+
+def document_uid(kind: str, result: StudyResult, context: Context) -> str:
+    """The SOP Instance UID of a study's document of one kind."""
+    sources = [image.reference.sop_instance_uid for image in result.images]
+    return uids.object_uid(kind, sources, context.provenance, context.wording)
 
 
 def document_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[Line]:

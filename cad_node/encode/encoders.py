@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from cad_node.domain import ImageResult, StudyResult
-from cad_node.encode.documents import document_lines
+from cad_node.encode.documents import document_lines, document_uid
 from cad_node.encode.presentation_state import encode_presentation_state, presentation_state_uid
 from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
@@ -24,7 +24,8 @@ from cad_node.encode.secondary_capture import capture_uid, encode_capture, encod
 from cad_node.encode.seg import encode_seg, seg_groups, source_key
 from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
-from cad_node.encode.text_sr import encode_text_sr, text_sr_uid
+from cad_node.encode.text_sr import KIND as TEXT_SR
+from cad_node.encode.text_sr import encode_text_sr
 from cad_node.encode.uids import seg_uid
 from cad_node.errors import EncodeError
 from cad_node.settings import ObjectKind, SrClass
@@ -115,7 +116,7 @@ def _captured(work: Work, number: int, image: ImageResult, source: Source, conte
 
 
 def _pdfs(work: Work, context: Context) -> Iterator[Draft]:
-    from cad_node.encode.pdf import encode_pdf, pdf_uid  # its library loads only where it is asked for
+    from cad_node.encode.pdf import KIND, encode_pdf  # its library loads only where it is asked for
 
     def make() -> Dataset:
         previews = {
@@ -126,12 +127,12 @@ def _pdfs(work: Work, context: Context) -> Iterator[Draft]:
         drawn = {uid: picture for uid, picture in previews.items() if picture is not None}
         return encode_pdf(work.result, work.sources, drawn, context)
 
-    yield Draft(pdf_uid(work.result, context), (), make)
+    yield Draft(document_uid(KIND, work.result, context), (), make)
 
 
 def _text_reports(work: Work, context: Context) -> Iterator[Draft]:
     make = partial(encode_text_sr, work.result, work.sources, context)
-    yield Draft(text_sr_uid(work.result, context), (), make)
+    yield Draft(document_uid(TEXT_SR, work.result, context), (), make)
 
 
 ENCODERS: dict[ObjectKind, Callable[[Work, Context], Iterator[Draft]]] = {

@@ -22,21 +22,14 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from cad_node.domain import ImageReference, StudyResult
-from cad_node.encode import uids
-from cad_node.encode.documents import RELATIVE_SIZES, Line, Style, document_lines
-from cad_node.encode.provenance import Context, coded, equipment, stamp
+from cad_node.encode.documents import RELATIVE_SIZES, Line, Style, document_head, document_lines
+from cad_node.encode.provenance import Context, coded, stamp
 from cad_node.encode.source import Source
 from cad_node.encode.template import Templates
 
-_KIND = "pdf"
+KIND = "pdf"
 _MARGIN = 56.0  # 2 cm
 _FAINT_GREY = 0.4
-
-
-def pdf_uid(result: StudyResult, context: Context) -> str:
-    """The SOP Instance UID of the PDF of a study."""
-    sources = [image.reference.sop_instance_uid for image in result.images]
-    return uids.object_uid(_KIND, sources, context.provenance, context.wording)
 
 
 def encode_pdf(
@@ -46,22 +39,9 @@ def encode_pdf(
     template = context.templates.pdf
     source = sources[result.images[0].reference.sop_instance_uid]
     content = render_pdf(document_lines(result, sources, context), previews, context.templates)
-    dataset = Dataset()
-    dataset.SOPClassUID = EncapsulatedPDFStorage
-    dataset.SOPInstanceUID = pdf_uid(result, context)
-    dataset.StudyInstanceUID = result.study_instance_uid
-    dataset.SeriesInstanceUID = uids.object_series_uid(
-        _KIND, result.study_instance_uid, context.provenance, context.wording
-    )
+    dataset = document_head(KIND, EncapsulatedPDFStorage, template.series, result, context)
     dataset.Modality = "DOC"
     dataset.SeriesNumber = context.settings.pdf_series_number
-    dataset.SeriesDescription = template.series.description
-    dataset.InstanceNumber = 1
-    named = equipment(context)
-    dataset.Manufacturer = named["manufacturer"]
-    dataset.ManufacturerModelName = named["manufacturer_model_name"]
-    dataset.DeviceSerialNumber = named["device_serial_number"]
-    dataset.SoftwareVersions = named["software_versions"]
     dataset.ConversionType = "WSD"
     dataset.AcquisitionDateTime = ""
     dataset.BurnedInAnnotation = "NO"

@@ -14,41 +14,21 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import BasicTextSRStorage
 
 from cad_node.domain import StudyResult
-from cad_node.encode import uids
-from cad_node.encode.documents import Line, Style, document_lines
+from cad_node.encode.documents import Line, Style, document_head, document_lines
 from cad_node.encode.evidence import evidence
-from cad_node.encode.provenance import Context, coded, equipment, stamp
+from cad_node.encode.provenance import Context, coded, stamp
 from cad_node.encode.source import Source
 
-_KIND = "text_sr"
-
-
-def text_sr_uid(result: StudyResult, context: Context) -> str:
-    """The SOP Instance UID of the plain-text report of a study."""
-    sources = [image.reference.sop_instance_uid for image in result.images]
-    return uids.object_uid(_KIND, sources, context.provenance, context.wording)
+KIND = "text_sr"
 
 
 def encode_text_sr(result: StudyResult, sources: Mapping[str, Source], context: Context) -> Dataset:
     """The document of a study as a list of sentences."""
     template = context.templates.pdf
-    dataset = Dataset()
-    dataset.SOPClassUID = BasicTextSRStorage
-    dataset.SOPInstanceUID = text_sr_uid(result, context)
-    dataset.StudyInstanceUID = result.study_instance_uid
-    dataset.SeriesInstanceUID = uids.object_series_uid(
-        _KIND, result.study_instance_uid, context.provenance, context.wording
-    )
+    dataset = document_head(KIND, BasicTextSRStorage, template.text_series, result, context)
     dataset.Modality = "SR"
     dataset.SeriesNumber = context.settings.text_sr_series_number
-    dataset.SeriesDescription = template.text_series.description
-    dataset.InstanceNumber = 1
     dataset.ReferencedPerformedProcedureStepSequence = []
-    named = equipment(context)
-    dataset.Manufacturer = named["manufacturer"]
-    dataset.ManufacturerModelName = named["manufacturer_model_name"]
-    dataset.DeviceSerialNumber = named["device_serial_number"]
-    dataset.SoftwareVersions = named["software_versions"]
     dataset.CompletionFlag = "COMPLETE"
     dataset.VerificationFlag = "UNVERIFIED"
     dataset.PreliminaryFlag = "PRELIMINARY"

@@ -21,39 +21,18 @@ VGG_BLOCKS = {
 }
 
 
-class Vgg(Backbone):
-    """A member of the family; maps are taken before each pool and after the last one."""
+class _Stack(Backbone):
+    """Layers one after the other, a pool to a fixed size, a classifier; maps are taken before `ends`."""
 
-    def __init__(self, name: str, classes: int, dropout: float) -> None:
-        super().__init__()
-        blocks = VGG_BLOCKS[name]
-        layers: list[nn.Module] = []
-        self._ends: list[int] = []
-        width = 3
-        for block in blocks:
-            for channels in block:
-                layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(inplace=True)]
-                width = channels
-            self._ends.append(len(layers))
-            layers.append(nn.MaxPool2d(2, 2))
-        self.features = nn.Sequential(*layers)
-        self.channels = (*(block[-1] for block in blocks), width)
-        self.avgpool = nn.AdaptiveAvgPool2d(7)
-        self.classifier: nn.Module = nn.Sequential(
-            nn.Linear(width * 49, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, classes),
-        )
-        _initialise(self)
+    ends: tuple[int, ...]
+    features: nn.Sequential
+    avgpool: nn.Module
+    classifier: nn.Module
 
     def _maps(self, x: Tensor) -> list[Tensor]:
         found = []
         for number, layer in enumerate(self.features):
-            if number in self._ends:
+            if number in self.ends:
                 found.append(x)
             x = layer(x)
         return [*found, x]
@@ -65,11 +44,42 @@ class Vgg(Backbone):
         self.classifier = nn.Identity()
 
 
-class AlexNet(Backbone):
+class Vgg(_Stack):
+    """A member of the family; maps are taken before each pool and after the last one."""
+
+    def __init__(self, name: str, classes: int, dropout: float) -> None:
+        super().__init__()
+        blocks = VGG_BLOCKS[name]
+        layers: list[nn.Module] = []
+        ends: list[int] = []
+        width = 3
+        for block in blocks:
+            for channels in block:
+                layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                width = channels
+            ends.append(len(layers))
+            layers.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*layers)
+        self.ends = tuple(ends)
+        self.channels = (*(block[-1] for block in blocks), width)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(width * 49, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, classes),
+        )
+        _initialise(self)
+
+
+class AlexNet(_Stack):
     """Five convolutions and three full connections; maps before each pool and after the last one."""
 
     channels = (64, 192, 256, 256)
-    _ENDS = (2, 5, 12)
+    ends = (2, 5, 12)
 
     def __init__(self, classes: int, dropout: float) -> None:
         super().__init__()
@@ -89,7 +99,7 @@ class AlexNet(Backbone):
             nn.MaxPool2d(3, 2),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(6)
-        self.classifier: nn.Module = nn.Sequential(
+        self.classifier = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(256 * 36, 4096),
             nn.ReLU(inplace=True),
@@ -99,20 +109,6 @@ class AlexNet(Backbone):
             nn.Linear(4096, classes),
         )
         _initialise(self)
-
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        found = []
-        for number, layer in enumerate(self.features):
-            if number in self._ENDS:
-                found.append(x)
-            x = layer(x)
-        return [*found, x]
-
-    def _classify(self, coarsest: Tensor) -> Tensor:
-        return self.classifier(self.avgpool(coarsest).flatten(1))  # type: ignore[no-any-return]
-
-    def _drop_head(self) -> None:
-        self.classifier = nn.Identity()
 
 
 def _initialise(network: nn.Module) -> None:
