@@ -1,0 +1,81 @@
+"""The things the node talks about, free of DICOM, torch and files.
+
+Arrays are `(row, column)`; boxes are half-open; `frame_number` counts from 1 as
+DICOM does. Every array that enters a domain object is made read-only, so that a
+result cannot be changed after it was computed.
+"""
+
+from cad_node.domain.answer import Answer, Verdict
+from cad_node.domain.clean import Annotation, CleanFrame
+from cad_node.domain.geometry import Box, PixelSpacing
+from cad_node.domain.image import (
+    Frame,
+    ImageReference,
+    NotAnalysed,
+    Refusal,
+    UltrasoundImage,
+    UltrasoundStudy,
+)
+from cad_node.domain.instance import ReceivedInstance, StoredInstance, is_valid_uid
+from cad_node.domain.lesion import (
+    Axis,
+    Description,
+    LengthUnit,
+    Lesion,
+    LesionClass,
+    LesionOrientation,
+    LesionShape,
+    Measurements,
+    Probabilities,
+)
+from cad_node.domain.notes import Laterality, Quadrant, ScanPlane, SonographerNotes, TypedDistance
+from cad_node.domain.result import (
+    Calibration,
+    FrameResult,
+    ImageResult,
+    LesionKey,
+    Provenance,
+    SizeComparison,
+    Status,
+    StudyResult,
+)
+
+__all__ = [
+    "Annotation",
+    "Answer",
+    "Axis",
+    "Box",
+    "Calibration",
+    "CleanFrame",
+    "Description",
+    "Frame",
+    "FrameResult",
+    "ImageReference",
+    "ImageResult",
+    "Laterality",
+    "LengthUnit",
+    "Lesion",
+    "LesionClass",
+    "LesionKey",
+    "LesionOrientation",
+    "LesionShape",
+    "Measurements",
+    "NotAnalysed",
+    "PixelSpacing",
+    "Probabilities",
+    "Provenance",
+    "Quadrant",
+    "ReceivedInstance",
+    "Refusal",
+    "ScanPlane",
+    "SizeComparison",
+    "SonographerNotes",
+    "Status",
+    "StoredInstance",
+    "StudyResult",
+    "TypedDistance",
+    "UltrasoundImage",
+    "UltrasoundStudy",
+    "Verdict",
+    "is_valid_uid",
+]

@@ -1,0 +1,42 @@
+"""What the networks may see: a frame without its burnt-in marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cad_node.domain.geometry import Box, PixelSpacing, freeze
+from cad_node.domain.notes import SILENT, SonographerNotes
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A burnt-in mark that was found. What it says never leaves the cleaning stage."""
+
+    box: Box
+    kind: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class CleanFrame:
+    """A frame that the networks may see.
+
+    `pixels` is uint8 grey `(rows, columns)` at source resolution: annotations
+    inpainted, everything outside `region` zero. `removed` marks the pixels that
+    were inpainted inside `region`. `notes` is what was typed there.
+    """
+
+    frame_number: int
+    pixels: NDArray[np.uint8] = field(compare=False, repr=False)
+    region: Box
+    spacing: PixelSpacing | None
+    annotations: tuple[Annotation, ...]
+    removed: NDArray[np.bool_] = field(compare=False, repr=False)
+    notes: SonographerNotes = SILENT
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        freeze(self.pixels, self.removed)
