@@ -46,7 +46,8 @@ def evaluate(
         str | None,
         typer.Option(
             "--protocol",
-            help="folds, busbra-to-busi, busi-to-busbra, paper-split or annotations, in place of a fold.",
+            help="folds, busbra-to-busi, busi-to-busbra, paper-split or annotations, in place of a fold; "
+            "marks: what burnt-in marks do to a model.",
         ),
     ] = None,
     models: Annotated[
@@ -79,8 +80,12 @@ def evaluate(
         typer.Option("--report", help="Folder for the page, plots and pictures of the worst cases."),
     ] = None,
     labels: Annotated[
-        Path, typer.Option("--labels", help="Which marks images carry, for --protocol annotations.")
+        Path, typer.Option("--labels", help="Which marks images carry, for --protocol annotations and marks.")
     ] = Path("tests/data/annotation_labels.csv"),
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="The same two: no more images of each kind than this."),
+    ] = None,
 ) -> None:
     """Score a model, or a protocol, on images that were not learned from.
 
@@ -100,7 +105,12 @@ def evaluate(
 
         found = _find((model or ["annotations"])[0])
         place = report or Path("scorecards/annotations")
-        evaluate_annotations(found, data, labels, place, console.print, output=output, threads=threads)
+        evaluate_annotations(
+            found, data, labels, place, console.print, output=output, threads=threads, limit=limit
+        )
+        return
+    if protocol == "marks":
+        _evaluate_marks(_one_model(model or []), data, fold, labels, report, output, limit, threads, console)
         return
     with _progress(console) as advance:
         if protocol is not None:
@@ -125,6 +135,51 @@ def evaluate(
     for key, title in (("annotations_left_in", "left in"), ("annotations_removed", "removed")):
         if key in card:
             Console().print(_table(card[key], f"Annotations {title}"))
+
+
+def _evaluate_marks(
+    folder: Path,
+    data: Path,
+    fold: str,
+    labels: Path,
+    report: Path | None,
+    output: Path | None,
+    limit: int | None,
+    threads: int,
+    console: Console,
+) -> None:
+    """Score a model with marks left in and removed, by the node's own cleaner in its shipped settings."""
+    from cad_node.cli.train import parse_folds
+    from cad_node.process import find_model, load_cleaner
+    from cad_node.settings import NodeSettings, RuntimeSettings
+    from cad_node.train.marks.page import evaluate_marks
+
+    report = report or Path("scorecards/marks")
+    settings = NodeSettings(runtime=RuntimeSettings(threads=threads))
+    with _progress(console) as advance:
+        card = evaluate_marks(
+            folder,
+            find_model(settings, settings.pipeline.annotation_model),
+            load_cleaner(settings),
+            settings.pipeline,
+            data,
+            parse_folds(fold),
+            labels,
+            report,
+            advance,
+            limit=limit,
+            threads=threads,
+        )
+    if output is not None:
+        output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"{report / 'index.html'}")
+    claim = card["drawn"]["claim"]
+    if claim is not None:
+        low, high = claim["interval_95"]
+        Console(soft_wrap=True).print(
+            f"{claim['text']}: {claim['lost']} ({low} to {high}), aim at most {claim['at_most']}: "
+            f"{'met' if claim['met'] else 'not met'}"
+        )
 
 
 @contextmanager

@@ -58,10 +58,15 @@ def score_image(
     model: Model, pixels: NDArray[np.uint8], drawn: Sequence[NDArray[np.bool_]], sample: Sample
 ) -> Case:
     """Run the model over one image and compare with its drawn lesions."""
-    findings, probabilities = find_lesions(as_frame(pixels), model, 0.0)
+    return score_frame(model, as_frame(pixels), drawn, sample)
+
+
+def score_frame(model: Model, frame: CleanFrame, drawn: Sequence[NDArray[np.bool_]], sample: Sample) -> Case:
+    """Run the model over the region of one frame; `drawn` are masks of the whole frame."""
+    findings, probabilities = find_lesions(frame, model, 0.0)
     masks = [finding.mask for finding in findings]
-    found = union_of(masks, pixels.shape)
-    truth = union_of(drawn, pixels.shape)
+    found = union_of(masks, frame.pixels.shape)
+    truth = union_of(drawn, frame.pixels.shape)
     has_lesion = bool(truth.any())
     detected = sum(any(iou(mask, one) >= SAME_LESION_IOU for mask in masks) for one in drawn)
     false = sum(all(iou(mask, one) < SAME_LESION_IOU for one in [*drawn, truth]) for mask in masks)

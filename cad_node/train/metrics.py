@@ -153,21 +153,38 @@ def figure(
     seed
         Makes the interval repeatable.
     """
+    return figures(lambda index: [values(index)], groups, resamples, seed)[0]
+
+
+def figures(
+    values: Callable[[NDArray[np.int64]], Sequence[float]],
+    groups: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> list[Figure]:
+    """Several figures of the same cases at once, each as `figure` gives it."""
     names, owner = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     members = [np.flatnonzero(owner == number) for number in range(names.size)]
     rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples if members else 0):
+    whole = values(np.arange(owner.size))
+    drawn = np.empty((resamples if members else 0, len(whole)))
+    for number in range(drawn.shape[0]):
         chosen = rng.integers(0, len(members), len(members))
-        drawn.append(values(np.concatenate([members[number] for number in chosen])))
-    sampled = np.array([value for value in drawn if np.isfinite(value)])
-    whole = values(np.arange(owner.size)) if members else float("nan")
+        drawn[number] = values(np.concatenate([members[one] for one in chosen]))
+    return [
+        _as_figure(value if members else float("nan"), column, owner.size, len(members))
+        for value, column in zip(whole, drawn.T, strict=True)
+    ]
+
+
+def _as_figure(value: float, drawn: NDArray[np.float64], images: int, groups: int) -> Figure:
+    sampled = drawn[np.isfinite(drawn)]
     low, high = np.percentile(sampled, [2.5, 97.5]) if sampled.size else (np.nan, np.nan)
     return {
-        "value": _rounded(whole),
+        "value": _rounded(value),
         "interval_95": [_rounded(float(low)), _rounded(float(high))],
-        "images": int(owner.size),
-        "groups": len(members),
+        "images": images,
+        "groups": groups,
     }
 
 

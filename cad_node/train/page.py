@@ -112,15 +112,24 @@ def picture_name(number: int) -> str:
     return f"{number:02d}.png"
 
 
+def template(name: str) -> jinja2.Template:
+    """A page's template, by its file name in this room; values are escaped, and none may be missing."""
+    room = files("cad_node.train")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda wanted: room.joinpath(wanted).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
 def render(card: Mapping[str, Any], plots: Mapping[str, bytes], pictures: set[str]) -> str:
     """The page of a scorecard as HTML."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = files("cad_node.train").joinpath("scorecard.html.j2").read_text(encoding="utf-8")
     protocol = card["protocol"]
     model = card["model"]
-    return environment.from_string(source).render(
+    return template("scorecard.html.j2").render(
         card=card,
         title=protocol["title"],
         warning=protocol.get("warning", ""),
@@ -142,7 +151,7 @@ def _section(part: Mapping[str, Any], title: str) -> dict[str, Any]:
     groups = []
     for group, rows in _ROWS:
         shown = [
-            {"label": label, "cells": [_cell(part[dataset].get(key), digits) for dataset in datasets]}
+            {"label": label, "cells": [shown_figure(part[dataset].get(key), digits) for dataset in datasets]}
             for key, label, digits in rows
             if any(key in part[dataset] for dataset in datasets)
         ]
@@ -155,7 +164,8 @@ def _section(part: Mapping[str, Any], title: str) -> dict[str, Any]:
     return {"title": title, "datasets": datasets, "groups": groups, "counts": counts}
 
 
-def _cell(entry: Mapping[str, Any] | None, digits: int) -> dict[str, str] | None:
+def shown_figure(entry: Mapping[str, Any] | None, digits: int) -> dict[str, str] | None:
+    """A figure and its interval as text, None where there is none."""
     if entry is None:
         return None
     low, high = entry["interval_95"]

@@ -64,6 +64,7 @@ def score_annotations(
     count: int,
     seed: int,
     report: Report,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """The scorecard of a model: `methods`, by name the figures by row, and `rows` in their order.
 
@@ -78,13 +79,15 @@ def score_annotations(
         The folds that were learned from: scenes are drawn on other images.
     count
         Scenes, at most.
+    limit
+        Real pictures with marks, and without, at most; None: all of them.
     """
     cv2.setNumThreads(1)
     settings = PipelineSettings()
     labelled = read_labels(labels)
     apart = held_out(data, folds)
     free = [name for name, marks in labelled.items() if not marks]
-    free += _more_free(labels.with_name("mark_free.csv"))
+    free += more_free(labels.with_name("mark_free.csv"))
     grounds = sorted(name for name in free if name in apart)[:count]
     if not grounds:
         raise SettingsError(
@@ -95,8 +98,9 @@ def score_annotations(
         report("left out: Tesseract is not installed")
     tallies = _on_scenes(found, data, grounds, faces, seed, report)
     scenes_s = {name: spent / len(grounds) for name, spent in found.seconds.items()}
-    untouched = _on_mark_free(found, data, sorted(set(free)), report)
-    marked = {name: kinds for name, kinds in labelled.items() if kinds and name in apart}
+    untouched = _on_mark_free(found, data, sorted(set(free))[:limit], report)
+    with_marks = sorted(name for name, kinds in labelled.items() if kinds and name in apart)[:limit]
+    marked = {name: labelled[name] for name in with_marks}
     real = _on_labelled(found, data, marked, report)
     methods = {}
     for name in found.methods:
@@ -134,7 +138,8 @@ def read_labels(path: Path) -> dict[str, frozenset[str]]:
         ) from error
 
 
-def _more_free(path: Path) -> list[str]:
+def more_free(path: Path) -> list[str]:
+    """Images that a list names as free of marks; none where there is no list."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from cad_node.errors import SettingsError
 from cad_node.networks.annotation_model import load_annotation_model
 from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.pipeline.clean.drawn import DrawnMarks
@@ -38,17 +39,30 @@ def evaluate_annotations(
     count: int = 40,
     seed: int = 1,
     threads: int = 1,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Score a model folder and write ``scorecard.json``, ``index.html`` and pictures into `report`.
 
     The scorecard also goes into the model folder, or into `output` alone where one
     is named. The pictures show images of the data set: keep the folder to yourself.
+    `limit` is for a quick look: no more scenes and real pictures of each kind than this.
+
+    Raises
+    ------
+    SettingsError
+        A quick look would replace the evidence in the model folder.
     """
+    if limit is not None and output is None:
+        raise SettingsError(
+            "A scorecard of a part of the pictures does not belong into the model folder.",
+            "Name a file with --output.",
+        )
     torch.set_num_threads(max(1, threads))
     model = load_annotation_model(folder)
     learned = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))["data"]["folds"]
     faces = find_faces(fonts)
-    card = score_annotations(model, data, labels, faces, learned, count, seed, say)
+    count = count if limit is None else min(count, limit)
+    card = score_annotations(model, data, labels, faces, learned, count, seed, say, limit)
     report.mkdir(parents=True, exist_ok=True)
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     (report / "scorecard.json").write_text(text, encoding="utf-8")
