@@ -9,6 +9,7 @@ CadNodeError
     InboxFullError
   StudyError
     NoUsableFramesError
+    SourceGoneError
     UncalibratedImageError
     PixelDecodeError
   CleaningError
@@ -18,6 +19,7 @@ CadNodeError
   EncodeError
   TemplateError
   JobError
+    GaveWayError
   DeliveryError
     DestinationUnreachableError
     DestinationRefusedError
@@ -89,6 +91,10 @@ class NoUsableFramesError(StudyError):
     """The study holds nothing that could be read at all."""
 
 
+class SourceGoneError(StudyError):
+    """Files of the study are no longer in the inbox; a result without them would be half of one."""
+
+
 class UncalibratedImageError(StudyError):
     """No tissue region is calibrated: the image can be segmented, not measured in mm."""
 
@@ -123,6 +129,10 @@ class TemplateError(CadNodeError):
 
 class JobError(CadNodeError):
     """The job store cannot be used, or the job asked for does not exist."""
+
+
+class GaveWayError(JobError):
+    """Nobody's fault: a study that came in needed the worker, and the old one is taken up again."""
 
 
 class DeliveryError(CadNodeError):

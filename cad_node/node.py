@@ -16,19 +16,23 @@ from typing import IO
 
 from cad_node.answers import ANSWERS_FOLDER, AnswerDesk
 from cad_node.deliver import Destination, make_destination
-from cad_node.domain import ReceivedInstance
-from cad_node.errors import SettingsError
+from cad_node.domain import ReceivedInstance, StoredInstance
+from cad_node.errors import SettingsError, SourceGoneError
 from cad_node.jobs.engine import JobEngine
-from cad_node.process import StudyTask, load_processor
+from cad_node.logs import study_context
+from cad_node.process import StudyTask, load_processor, making
 from cad_node.receive.contexts import ANSWER_CLASSES
 from cad_node.receive.scp import StorageScp
 from cad_node.settings import NodeSettings
-from cad_node.store.inbox import Inbox
+from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore, object_files
 from cad_node.workers import Load, WorkerPool
 
 logger = logging.getLogger(__name__)
+
+# Studies that were spoken of when they were sent again; afterwards they are spoken of once more.
+_REMEMBERED_STUDIES = 10_000
 
 
 class Node:
@@ -44,13 +48,14 @@ class Node:
 
     def __init__(self, settings: NodeSettings, load: Load = load_processor) -> None:
         self.settings = settings
+        self.making = making(settings)
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
         self.journal = Journal.open(settings)
         self.results = ResultStore(settings.data_dir / "results")
         self.inbox = Inbox(
-            settings.data_dir / "inbox",
-            record=self.journal.record_instance,
+            settings.data_dir / INBOX_FOLDER,
+            record=self._record,
             reserve_bytes=settings.receive.disk_reserve_bytes,
         )
         answers = settings.data_dir / ANSWERS_FOLDER
@@ -65,8 +70,14 @@ class Node:
         }
         self.pool = WorkerPool(settings, settings.jobs.workers, load)
         self.engine = JobEngine(
-            settings, self.journal, self.results, process=self._process, destinations=self.destinations
+            settings,
+            self.journal,
+            self.results,
+            process=self._process,
+            destinations=self.destinations,
+            digest=self.making.digest,
         )
+        self._told: set[str] = set()
         self.scp = StorageScp(
             settings.receive,
             accept=self._accept,
@@ -77,6 +88,10 @@ class Node:
     def start(self) -> None:
         """Load the models, take up what a crash left, then open the port."""
         self.pool.wait_ready()
+        self.journal.reanalysis.announce(self.settings.jobs.executor_id, self.making)
+        for record in self.journal.reanalysis.unlabelled():
+            made = self.results.made_by(record.study_instance_uid, record.revision)
+            self.journal.reanalysis.label(record, made)
         self.inbox.rescan(self.journal.stored_paths())
         self.answers.rescan(self.journal.answers.stored_paths())
         self.engine.start()
@@ -96,16 +111,43 @@ class Node:
         inbox = self.answers if received.sop_class_uid in ANSWER_CLASSES else self.inbox
         inbox.accept(received)
 
+    def _record(self, stored: StoredInstance) -> bool:
+        """Note an instance; of a study that is merely sent again, say once that its result is of an older model."""
+        new = self.journal.record_instance(stored)
+        uid = stored.study_instance_uid
+        if not new and uid not in self._told:
+            if len(self._told) >= _REMEMBERED_STUDIES:
+                self._told.clear()
+            self._told.add(uid)
+            result = self.journal.reanalysis.newest_result(uid)
+            if result is not None and result.made_by != self.making.digest:
+                with study_context(uid):
+                    logger.warning(
+                        "sent again, and nothing in it is new: its result stays the one by %s, made otherwise than "
+                        "this node does now (%s); to have it anew: cad-node reanalyse --study",
+                        result.model or "an unknown model",
+                        self.making.model,
+                    )
+        return new
+
     def _process(self, study_instance_uid: str, revision: str) -> None:
         """Make the results of one revision of a study; harmless when done before."""
         if self.results.folder(study_instance_uid, revision).is_dir():
             return  # a crash came between storing and noting it
         files = tuple(self.inbox.root / path for path in self.journal.files_of(study_instance_uid, revision))
-        before = self.results.latest_before(study_instance_uid, revision)
-        earlier = tuple(object_files(before)) if before else ()
+        if gone := sum(not path.is_file() for path in files):
+            raise SourceGoneError(
+                f"{gone} of {len(files)} files of the study are no longer in the inbox.",
+                "Have the study sent again, then: cad-node jobs retry.",
+                study_instance_uid=study_instance_uid,
+            )
+        before = self.results.before(study_instance_uid, revision)
+        earlier = tuple(path for folder in before for path in object_files(folder))
+        record = self.journal.revisions.get(study_instance_uid, revision)
+        again = record is not None and record.made_for != ""
 
         def write(folder: Path) -> None:
-            self.pool.process(StudyTask(files, folder, datetime.now(UTC), earlier))
+            self.pool.process(StudyTask(files, folder, datetime.now(UTC), earlier), can_wait=again)
 
         self.results.commit(study_instance_uid, revision, write)
 

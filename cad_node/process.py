@@ -13,13 +13,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cad_node import __version__
-from cad_node.domain import Calibration, Provenance, StudyResult
+from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
 from cad_node.encode import (
     EncodedObject,
     Templates,
@@ -30,10 +30,11 @@ from cad_node.encode import (
     report_rows,
 )
 from cad_node.encode.report import lesion_rows
+from cad_node.giving_way import GivingWay
 from cad_node.logs import study_context
 from cad_node.networks import load_model
 from cad_node.networks.annotation_model import load_annotation_bundle, load_annotation_model
-from cad_node.networks.bundle import Bundle
+from cad_node.networks.bundle import Bundle, load_bundle
 from cad_node.pipeline.clean import Cleaner
 from cad_node.pipeline.run import Steps, analyse
 from cad_node.pipeline.segment import find_lesions
@@ -64,9 +65,9 @@ _T = TypeVar("_T")
 class StudyTask:
     """What a worker needs to know to process a study.
 
-    `earlier` are result objects made for this study before: the ones whose
-    derived UID comes up again are reused as they are, and the report among them
-    is named as the predecessor. `made_at` is the content time of new objects.
+    `earlier` are result objects made for this study before, the oldest first: the
+    ones whose derived UID comes up again are reused as they are, and the newest
+    report among them is named as the predecessor. `made_at` is the content time of new objects.
     """
 
     files: tuple[Path, ...]
@@ -97,11 +98,12 @@ INVALID_DIR = "invalid"
 
 @dataclass(frozen=True)
 class Processor:
-    """The loaded parts, made once a worker."""
+    """The loaded parts, made once a worker; `made_by` is the digest of `making`."""
 
     settings: NodeSettings
     templates: Templates
     steps: Steps
+    made_by: str = ""
 
     def process(self, task: StudyTask) -> StudySummary:
         """Analyse the study and write every result into `task.output`, an empty folder.
@@ -123,7 +125,9 @@ class Processor:
             clock.time("write", lambda: _write_objects(objects, task.output))
             previews = _write_pictures(result, pictures, task.output)
             made = tuple(variant.name for variant in all_variants(self.settings))
-            summary = _write_summary(result, objects, made, previews, clock.seconds, task.output)
+            summary = _write_summary(
+                result, objects, made, previews, clock.seconds, self.made_by, task.output
+            )
             page = render_page(result, previews, self.templates, segs=_segs(objects), sr=_report(objects))
             (task.output / PAGE_FILE).write_text(page, encoding="utf-8")
             logger.info(
@@ -174,12 +178,12 @@ def load_processor(settings: NodeSettings) -> Processor:
     pipeline = settings.pipeline
     steps = Steps(
         gate=gate_image,
-        clean=cleaner.clean_image,
+        clean=lambda frames: cleaner.clean_image(GivingWay(frames)),
         find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
         provenance=provenance(settings, model.bundle, cleaner.describe()),
     )
     templates = load_templates(settings.runtime.templates_dir or templates_dir(), settings.results.language)
-    return Processor(settings, templates, steps)
+    return Processor(settings, templates, steps, _digest(settings, steps.provenance))
 
 
 def load_cleaner(settings: NodeSettings) -> Cleaner:
@@ -239,6 +243,33 @@ def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> 
         steps=tuple(steps),
         calibration=calibration(bundle),
     )
+
+
+def making(settings: NodeSettings) -> MadeBy:
+    """By what a node with these settings makes its results.
+
+    Raises
+    ------
+    ModelError
+        A model is absent or not what it claims to be.
+    """
+    made_by = provenance(settings, load_bundle(find_model(settings)), ())
+    model = f"{made_by.model_name} {made_by.model_version}"[:160]
+    return MadeBy(_digest(settings, made_by), model, made_by.model_sha256)
+
+
+def _digest(settings: NodeSettings, made_by: Provenance) -> str:
+    """Covers all that changes a result object: provenance, what is made and in which form, and the words."""
+    templates = settings.runtime.templates_dir or templates_dir()
+    words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
+    made_how = [
+        # What is done follows from the rest, and is listed only where everything is loaded.
+        asdict(replace(made_by, steps=())),
+        settings.results.model_dump(mode="json"),
+        [variant.name for variant in all_variants(settings)],
+        [path.read_text(encoding="utf-8") for path in words],
+    ]
+    return hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()
 
 
 def calibration(bundle: Bundle) -> Calibration:
@@ -308,6 +339,7 @@ def _write_summary(
     variants: tuple[str, ...],
     previews: Mapping[str, str],
     seconds: Mapping[str, float],
+    made_by: str,
     output: Path,
 ) -> StudySummary:
     summary = StudySummary(
@@ -332,6 +364,7 @@ def _write_summary(
         # Of which images each object speaks: what an answer that names it is about.
         "images": {str(item.dataset.SOPInstanceUID): list(item.sources) for item in objects},
         "provenance": asdict(result.provenance),
+        "made_by": made_by,
     }
     (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return summary

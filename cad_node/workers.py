@@ -4,25 +4,30 @@ A study runs in its own process because decoders of compressed pixels are
 native code fed by whoever can send: a crash or an endless loop there ends the
 worker and fails that study; the node, its associations and the other studies
 go on. It also keeps the network threads free of the interpreter lock.
+
+A task that can wait is begun only while none waits that cannot, and stops at the
+next frame when one comes; its worker stays, with its models.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawValue
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from cad_node.errors import CadNodeError, StudyError
+from cad_node.giving_way import give_way_when
 from cad_node.logs import set_up_logging
 from cad_node.process import StudySummary, StudyTask
 from cad_node.settings import NodeSettings
@@ -72,12 +77,13 @@ class WorkerPool(Generic[_Task, _Answer]):
         self._context = multiprocessing.get_context("spawn")
         self._settings = settings
         self._load = load
-        self._idle: queue.SimpleQueue[_Worker[_Task, _Answer]] = queue.SimpleQueue()
         self._workers = [self._new_worker() for _ in range(count)]
-        self._lock = threading.Lock()
+        self._idle = list(self._workers)
+        # Workers with a task that can wait, the one that began first in front.
+        self._yielding: list[_Worker[_Task, _Answer]] = []
+        self._urgent = 0
+        self._changed = threading.Condition()
         self._closed = False
-        for worker in self._workers:
-            self._idle.put(worker)
 
     def __enter__(self) -> WorkerPool[_Task, _Answer]:
         return self
@@ -92,39 +98,71 @@ class WorkerPool(Generic[_Task, _Answer]):
         for worker in self._workers:
             worker.wait_ready()
 
-    def process(self, task: _Task) -> _Answer:
+    def process(self, task: _Task, *, can_wait: bool = False) -> _Answer:
         """Process a task in an idle worker, waiting for one.
+
+        Parameters
+        ----------
+        can_wait
+            Let every other task go first, even in the middle of this one.
 
         Raises
         ------
         CadNodeError
             As the processor does.
+        GaveWayError
+            The task can wait, and another needed its worker.
         WorkerDiedError
             The worker ended or ran longer than `runtime.study_deadline_s`.
         """
-        worker = self._idle.get()
+        worker = self._take(can_wait)
+        idle = worker
         try:
+            return worker.run(task, self._settings.runtime.study_deadline_s)
+        except WorkerDiedError:
+            idle = self._replacement(worker)
+            raise
+        finally:
+            with self._changed:
+                if can_wait:
+                    self._yielding.remove(worker)
+                self._idle.append(idle)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the workers; a study in progress is given up, and none is begun any more."""
+        with self._changed:
+            self._closed = True
+            for worker in self._workers:
+                worker.kill()
+            self._changed.notify_all()
+
+    def _take(self, can_wait: bool) -> _Worker[_Task, _Answer]:
+        with self._changed:
+            if can_wait:
+                self._changed.wait_for(lambda: self._closed or (self._idle and not self._urgent))
+            else:
+                self._urgent += 1
+                while not (self._closed or self._idle):
+                    for worker in self._yielding[: self._urgent]:
+                        worker.ask_to_give_way()
+                    self._changed.wait()
+                self._urgent -= 1
+                # Where several became idle at once, one that can wait may go, too.
+                self._changed.notify_all()
             if self._closed:
                 raise WorkerDiedError(
                     "The workers were stopped before the study was processed.", "Start again."
                 )
-            return worker.run(task, self._settings.runtime.study_deadline_s)
-        except WorkerDiedError:
-            worker = self._replacement(worker)
-            raise
-        finally:
-            self._idle.put(worker)
-
-    def close(self) -> None:
-        """End the workers; a study in progress is given up, and none is begun any more."""
-        with self._lock:
-            self._closed = True
-            for worker in self._workers:
-                worker.kill()
+            worker = self._idle.pop()
+            worker.next_task()
+            if can_wait:
+                self._yielding.append(worker)
+            return worker
 
     def _replacement(self, dead: _Worker[_Task, _Answer]) -> _Worker[_Task, _Answer]:
         dead.kill()
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return dead
             self._workers.remove(dead)
@@ -143,8 +181,11 @@ class _Worker(Generic[_Task, _Answer]):
         load: Callable[[NodeSettings], Processes[_Task, _Answer]],
     ) -> None:
         self._pipe, theirs = context.Pipe()
+        self._task = 0
+        # The task that is to give way. Shared memory without a lock: a worker that is killed leaves none taken.
+        self._asked = RawValue("q", 0)
         self._process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, settings, load), name="cad-node-worker", daemon=True
+            target=_serve, args=(theirs, settings, load, self._asked), name="cad-node-worker", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -155,10 +196,17 @@ class _Worker(Generic[_Task, _Answer]):
             self._receive(_START_DEADLINE_S)
             self._ready = True
 
+    def next_task(self) -> None:
+        """Number the task to come, so that it alone can be asked to give way."""
+        self._task += 1
+
+    def ask_to_give_way(self) -> None:
+        self._asked.value = self._task
+
     def run(self, task: _Task, deadline_s: float) -> _Answer:
         self.wait_ready()
         try:
-            self._pipe.send(task)
+            self._pipe.send((self._task, task))
         except OSError as error:
             raise self._death() from error
         answer = self._receive(deadline_s)
@@ -197,7 +245,10 @@ class _Worker(Generic[_Task, _Answer]):
 
 
 def _serve(
-    pipe: Connection, settings: NodeSettings, load: Callable[[NodeSettings], Processes[Any, Any]]
+    pipe: Connection,
+    settings: NodeSettings,
+    load: Callable[[NodeSettings], Processes[Any, Any]],
+    asked: ctypes.c_longlong,
 ) -> None:
     """Run in the worker: load once, then one study after the other until the pipe closes."""
     # Ctrl-C reaches the whole process group; only the parent decides what then happens.
@@ -210,9 +261,11 @@ def _serve(
         pipe.send(error)
         return
     pipe.send(None)
+    number = 0
+    give_way_when(lambda: asked.value == number > 0)
     while True:
         try:
-            task = pipe.recv()
+            number, task = pipe.recv()
         except EOFError:
             return
         try:

@@ -47,6 +47,7 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
         ("who may send", lambda: _senders(settings), SETTINGS),
         ("port", lambda: _port(settings), SOME_FAILED),
         ("disk", lambda: _disk(settings), SOME_FAILED),
+        ("results", lambda: _results(settings), SOME_FAILED),
     ]
     for destination in settings.destinations:
 
@@ -119,3 +120,23 @@ def _disk(settings: NodeSettings) -> str:
             "Free some space, or lower receive.disk_reserve_bytes.",
         )
     return f"{free / 1e9:.1f} GB free, of which {reserve / 1e9:.1f} GB are kept"
+
+
+def _results(settings: NodeSettings) -> str:
+    from cad_node.process import making
+    from cad_node.reanalysis import otherwise_made
+    from cad_node.store.journal import JOURNAL_FILE, Journal
+
+    # Looking must not make a node's files where there was no node.
+    if not settings.jobs.database_url and not (settings.data_dir / JOURNAL_FILE).exists():
+        return "none yet"
+    journal = Journal.open(settings)
+    try:
+        counts, waiting = journal.reanalysis.counts(), sum(journal.reanalysis.waiting().values())
+    finally:
+        journal.close()
+    queued = f"; {waiting} studies wait to be analysed again" if waiting else ""
+    older = otherwise_made(counts, making(settings))
+    if older:
+        return f"{older}; see cad-node reanalyse --all --dry-run{queued}"
+    return f"{sum(counts.values())} stored, none made otherwise than now{queued}"

@@ -20,6 +20,7 @@ from cad_node.logs import quiet_libraries
 from cad_node.settings import NodeSettings, load_settings
 
 if TYPE_CHECKING:
+    from cad_node.domain import MadeBy
     from cad_node.store.journal import Journal
     from cad_node.store.schema import DeliveryRecord, RevisionRecord
 
@@ -67,25 +68,45 @@ def list_jobs(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the latest.")] = 100,
     config: Config = None,
 ) -> None:
-    """List the studies, the latest last."""
-    with open_journal(config) as (_, journal):
+    """List the studies, the latest last, and how many results were made otherwise than now."""
+    from cad_node.reanalysis import otherwise_made
+    from cad_node.store.schema import RevisionState
+
+    with open_journal(config) as (settings, journal):
         receiving = [record for record in journal.study_records() if record.is_open]
         revisions = journal.revisions.all()
         deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
         for delivery in journal.outgoing.all():
             deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
-    table = job_table("study", "revision", "state", "deliveries", "problem")
+        making = journal.reanalysis.announced(settings.jobs.executor_id)
+        counts = journal.reanalysis.counts()
+    newest = {
+        record.study_instance_uid: record.number for record in revisions if record.state is RevisionState.DONE
+    }
+    table = job_table("study", "revision", "state", "made by", "deliveries", "problem")
     rows: list[tuple[str | Text, ...]] = []
     for record in revisions:
         sent = deliveries.get((record.study_instance_uid, record.revision), [])
         if state is None or state.value in {record.state.value, *(item.state.value for item in sent)}:
             problem = record.problem or next((item.problem for item in sent if item.problem), "")
+            if record.made_for and record.state is RevisionState.WAITING:
+                mine = making is not None and record.made_for == making.digest
+                problem = (
+                    "to be analysed again" if mine else "to be analysed again by another model or settings"
+                )
             rows.append(
-                (record.study_instance_uid, str(record.number), _state(record.state), _summary(sent), problem)
+                (
+                    record.study_instance_uid,
+                    str(record.number),
+                    _state(record.state),
+                    _made_by(record, newest.get(record.study_instance_uid), making),
+                    _summary(sent),
+                    problem,
+                )
             )
     if state in {None, JobState.RECEIVING}:
         rows += [
-            (record.study_instance_uid, "", Text("receiving"), "", f"{record.instances} instances so far")
+            (record.study_instance_uid, "", Text("receiving"), "", "", f"{record.instances} instances so far")
             for record in receiving
         ]
     for row in rows[-limit:]:
@@ -94,27 +115,32 @@ def list_jobs(
     console.print(table)
     if len(rows) > limit:
         console.print(f"{len(rows) - limit} earlier ones are left out: see --limit.")
+    if making is not None and (older := otherwise_made(counts, making)):
+        console.print(f"{older}. See: cad-node reanalyse --all --dry-run.")
 
 
 @jobs_app.command("show")
 def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
     """Show every revision of a study and every delivery."""
-    with open_journal(config) as (_, journal):
+    with open_journal(config) as (settings, journal):
+        making = journal.reanalysis.announced(settings.jobs.executor_id)
         study = next(iter(journal.study_records(study_instance_uid)), None)
         revisions = journal.revisions.of_study(study_instance_uid)
         deliveries = journal.outgoing.of_study(study_instance_uid)
     if study is None:
-        raise _unknown(study_instance_uid)
+        raise unknown_study(study_instance_uid)
+    newest = max((record.number for record in revisions if record.state.value == "done"), default=None)
     console = job_console()
     console.print(
         f"Study {study_instance_uid}: {study.instances} instances, the last on {job_time(study.last_instance_at)}"
         f"{', more are waited for' if study.is_open else ''}"
     )
-    made = job_table("revision", "state", "complete", "finished", "begun", "on", "problem")
+    made = job_table("revision", "state", "made by", "complete", "finished", "begun", "on", "problem")
     for record in revisions:
         made.add_row(
             f"{record.number}: {record.revision}",
             _state(record.state),
+            _made_by(record, newest, making),
             job_time(record.created_at),
             job_time(record.finished_at),
             str(record.starts),
@@ -154,7 +180,7 @@ def retry_job(
     with open_journal(config) as (settings, journal):
         revisions = journal.revisions.of_study(study_instance_uid)
         if not revisions:
-            raise _unknown(study_instance_uid)
+            raise unknown_study(study_instance_uid)
         newest = revisions[-1]
         results = ResultStore(settings.data_dir / "results").folder(study_instance_uid, newest.revision)
         console = job_console()
@@ -233,7 +259,8 @@ def open_journal(config: Path | None) -> Iterator[tuple[NodeSettings, Journal]]:
         journal.close()
 
 
-def _unknown(study_instance_uid: str) -> JobError:
+def unknown_study(study_instance_uid: str) -> JobError:
+    """The error that says so."""
     return JobError(f"No study {study_instance_uid} in the journal.", "See: cad-node jobs list.")
 
 
@@ -254,6 +281,14 @@ def job_table(*columns: str, title: str | None = None) -> Table:
 
 def _state(state: StrEnum) -> Text:
     return Text(state.value, style=_STYLES.get(state.value, "yellow"))
+
+
+def _made_by(record: RevisionRecord, newest: int | None, making: MadeBy | None) -> str:
+    """The model of a result; of a study's newest, whether it would be made otherwise now."""
+    from cad_node.reanalysis import difference
+
+    how = difference(record.made, making) if making is not None and record.number == newest else ""
+    return f"{record.model or 'unknown'} ({how} now)" if how else record.model
 
 
 def _summary(deliveries: Sequence[DeliveryRecord]) -> Text:

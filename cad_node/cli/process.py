@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -57,11 +54,8 @@ def _run(
 ) -> int:
     from cad_node.archive_run import ArchiveRun, write_report
     from cad_node.deliver import make_destination
-    from cad_node.networks.bundle import load_bundle
-    from cad_node.process import find_model, load_processor, provenance
+    from cad_node.process import load_processor, making
     from cad_node.read import scan_files
-    from cad_node.resources import templates_dir
-    from cad_node.variants import all_variants
     from cad_node.workers import WorkerPool
 
     known = {destination.name: destination for destination in settings.destinations}
@@ -75,13 +69,7 @@ def _run(
             f"Destination '{held[0]}' gets results only once they are accepted, and nobody can answer this command.",
             "Leave hold out for a run over an archive, or let cad-node serve send to it.",
         )
-    made_by = provenance(settings, load_bundle(find_model(settings)), ())
-    templates = settings.runtime.templates_dir or templates_dir()
-    words = (path for path in sorted(templates.rglob("*")) if path.suffix in {".toml", ".j2"})
-    wording = [path.read_text(encoding="utf-8") for path in words]
-    variants = [variant.name for variant in all_variants(settings)]
-    made_how = [asdict(made_by), settings.results.model_dump(mode="json"), variants, wording]
-    digest = hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()
+    digest = making(settings).digest
     with console.status("Looking for DICOM files …"):
         scan = scan_files(paths)
     for path, problem in scan.unreadable:

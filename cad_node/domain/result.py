@@ -116,6 +116,19 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class MadeBy:
+    """By what a result was made, in the few words that a journal keeps.
+
+    `digest` covers all that changes a result object: software, networks, settings and
+    wording. `model` is name and version of the lesion network. Empty where it was not noted.
+    """
+
+    digest: str = ""
+    model: str = ""
+    model_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class LesionKey:
     """Names one lesion of a study: the image, and its number there."""
 

@@ -90,7 +90,8 @@ def encode_study(
     predecessors
         The SRs made for this study before, oldest first. The newest of the same
         class is named as the predecessor unless it is the very report that
-        would be made now.
+        would be made now. Where that report is among the older ones, it is made
+        once more under another UID.
     previews
         Pictures (PNG) by SOP Instance UID, where they were drawn before.
     reuse

@@ -26,7 +26,7 @@ from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
 from cad_node.encode.text_sr import KIND as TEXT_SR
 from cad_node.encode.text_sr import encode_text_sr
-from cad_node.encode.uids import seg_uid
+from cad_node.encode.uids import returned_sr_uid, seg_uid
 from cad_node.errors import EncodeError
 from cad_node.settings import ObjectKind, SrClass
 
@@ -82,12 +82,25 @@ def _uids(images: Iterable[tuple[ImageResult, Source]]) -> tuple[str, ...]:
 
 
 def _reports(work: Work, context: Context) -> Iterator[Draft]:
-    uid = sr_uid(work.result, context)
     # A PACS that takes one class has never seen the reports of another.
     own = SR_CLASSES[context.settings.sr_class]
     same = [one for one in work.predecessors if one.get("SOPClassUID", own) == own]
+    uid = _report_uid(sr_uid(work.result, context), [str(one.get("SOPInstanceUID")) for one in same])
     predecessor = same[-1] if same and same[-1].get("SOPInstanceUID") != uid else None
-    yield Draft(uid, (), partial(encode_sr, work.result, work.sources, context, predecessor))
+    yield Draft(uid, (), partial(encode_sr, work.result, work.sources, context, predecessor, uid))
+
+
+def _report_uid(uid: str, earlier: Sequence[str]) -> str:
+    """The UID of a report that comes after those: its own, unless another took its place meanwhile.
+
+    That is so where a node goes back to a model: the report of old was superseded and
+    cannot supersede in turn, so what it says is said once more, under a UID that follows
+    from both.
+    """
+    if uid not in earlier or earlier[-1] == uid:
+        return uid
+    returned = {returned_sr_uid(uid, other) for other in earlier}
+    return earlier[-1] if earlier[-1] in returned else returned_sr_uid(uid, earlier[-1])
 
 
 def _presentation_states(work: Work, context: Context) -> Iterator[Draft]:

@@ -50,10 +50,12 @@ def encode_sr(
     sources: Mapping[str, Source],
     context: Context,
     predecessor: Dataset | None,
+    sop_instance_uid: str | None = None,
 ) -> Dataset:
     """The report over all images of a study; `sources` by SOP Instance UID.
 
-    `predecessor` is the report that this one supersedes, if there is one.
+    `predecessor` is the report that this one supersedes, if there is one;
+    `sop_instance_uid` another UID than that of `sr_uid`.
     """
     template = context.templates.sr
     ordered = [sources[image.reference.sop_instance_uid] for image in result.images]
@@ -64,7 +66,7 @@ def encode_sr(
         content=_empty_root(context),
         series_instance_uid=series,
         series_number=context.settings.sr_series_number,
-        sop_instance_uid=sr_uid(result, context),
+        sop_instance_uid=sop_instance_uid or sr_uid(result, context),
         instance_number=_instance_number(series, predecessor),
         series_description=template.series.description,
         is_complete=True,

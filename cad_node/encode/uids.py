@@ -59,6 +59,11 @@ def sr_uid(sources: Iterable[str], provenance: Provenance, wording: str) -> str:
     return derive_uid("sr", *_made_by(provenance, wording), *sorted(sources))
 
 
+def returned_sr_uid(report: str, superseded: str) -> str:
+    """SOP Instance UID of the SR that says what `report` said, after `superseded` had taken its place."""
+    return derive_uid("sr returned", report, superseded)
+
+
 def sr_series_uid(study: str, provenance: Provenance, wording: str) -> str:
     """Series of a study's SRs; a later report joins it, so that viewers show the newest."""
     return derive_uid("sr series", study, *_made_by(provenance, wording))

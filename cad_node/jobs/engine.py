@@ -3,6 +3,9 @@
 Everything it knows is in the journal; the workflow engine holds only what is
 being done. So either database may be restored from a backup, or the second one
 lost, and at the next look the engine brings them together again.
+
+What is to be analysed again is begun only while no study that came in needs a
+worker, and gives way to one that comes (`workers.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from types import TracebackType
 
 from cad_node.deliver import Destination
 from cad_node.errors import (
+    GaveWayError,
     JobError,
     ModelError,
     NoUsableFramesError,
     PixelDecodeError,
     SettingsError,
+    SourceGoneError,
     TemplateError,
     UncalibratedImageError,
 )
@@ -44,6 +49,7 @@ _FINAL = (
     NoUsableFramesError,
     PixelDecodeError,
     SettingsError,
+    SourceGoneError,
     TemplateError,
     UncalibratedImageError,
 )
@@ -70,6 +76,9 @@ class JobEngine:
         By name. Each has a thread of its own.
     clock
         Seconds since 1970; the same as the journal's.
+    digest
+        Of what the results are made by (`MadeBy`): only orders to analyse again that
+        were made for it are taken. Empty: none is.
     """
 
     def __init__(
@@ -80,7 +89,9 @@ class JobEngine:
         process: Process,
         destinations: Mapping[str, Destination],
         clock: Callable[[], float] = time.time,
+        digest: str = "",
     ) -> None:
+        self._digest = digest
         self._settings = settings
         self._journal = journal
         self._results = results
@@ -183,6 +194,14 @@ class JobEngine:
         started = self._journal.revisions.started()
         if released or started:
             logger.info("taking up %d studies and %d deliveries", len(started), released)
+        waiting = self._journal.reanalysis.waiting()
+        if mine := waiting.pop(self._digest, 0):
+            logger.info("%d studies are to be analysed again", mine)
+        if waiting:
+            logger.warning(
+                "%d studies wait to be analysed again by another model or settings than this node's",
+                sum(waiting.values()),
+            )
         for name in sorted(outgoing.destinations_waited_for() - set(self._destinations)):
             logger.warning("deliveries wait for destination %s, which the settings no longer name", name)
 
@@ -196,6 +215,7 @@ class JobEngine:
                     self._reconcile()
                     reconcile_at = time.monotonic() + _RECONCILE_S
                 self._enqueue()
+                self._analyse_again()
                 if time.monotonic() >= tidy_at:
                     self._workflows.forget_ended()
                     self._results.clean_up()
@@ -210,11 +230,23 @@ class JobEngine:
             self._workflows.enqueue(record)
             self._journal.revisions.mark_queued(record)
 
+    def _analyse_again(self) -> None:
+        """Begin with one order where a worker has nothing else to do."""
+        reanalysis = self._journal.reanalysis
+        record = reanalysis.startable(self._digest) if self._digest else None
+        if record is None or reanalysis.busy(self._executor) >= self._settings.jobs.workers:
+            return
+        self._workflows.begin(record)
+        self._journal.revisions.mark_queued(record)
+
     def _reconcile(self) -> None:
         """Have whatever the journal counts as started really be on its way."""
         for record in self._journal.revisions.started():
             if not self._workflows.is_known(record):
-                self._workflows.enqueue(record)
+                if record.made_for:
+                    self._journal.reanalysis.put_back(record)
+                else:
+                    self._workflows.enqueue(record)
             elif self._workflows.has_ended(record) and self._journal.revisions.restart(record):
                 logger.warning("a workflow of study %s ended without a result", record.study_instance_uid)
 
@@ -230,6 +262,10 @@ class JobEngine:
 
     def _process_once(self, record: RevisionRecord, last: bool) -> Outcome:
         self._raise_if_stopping()
+        if record.made_for not in ("", self._digest):
+            # Begun before this node was started with another model, or on another machine.
+            self._journal.reanalysis.put_back(record)
+            return Outcome.LATER
         starts = self._journal.revisions.begin(record, self._executor)
         if not starts:
             return Outcome.FAILED  # decided elsewhere: by a later run, or on another machine
@@ -240,11 +276,18 @@ class JobEngine:
             self._journal.revisions.fail(record, "JobError", problem)
             logger.error("%s", problem)
             return Outcome.FAILED
+        return self._attempt(record, last)
+
+    def _attempt(self, record: RevisionRecord, last: bool) -> Outcome:
         uid, started = record.study_instance_uid, time.monotonic()
         try:
             # What was committed before a crash is not made again.
             if not self._results.folder(uid, record.revision).is_dir():
                 self._process(uid, record.revision)
+        except GaveWayError:
+            self._journal.reanalysis.put_back(record)
+            logger.info("gave way to a study that came in; analysed again later")
+            return Outcome.LATER
         except Exception as error:  # the wall between one study and the others
             self._raise_if_stopping()
             if not last and not isinstance(error, _FINAL):
@@ -258,7 +301,9 @@ class JobEngine:
 
     def _finish_step(self, study_instance_uid: str, revision: str, run: int) -> None:
         record = self._record(study_instance_uid, revision, run)
-        self._journal.revisions.finish(record, self._destinations, self._held)
+        # What is stored says by what it was made: the node may have been started anew since.
+        made = self._results.made_by(study_instance_uid, revision)
+        self._journal.revisions.finish(record, self._destinations, self._held, made)
         for courier in self._couriers:
             courier.wake()
 

@@ -39,11 +39,12 @@ _RETRY_AFTER_S = 2.0
 
 
 class Outcome(StrEnum):
-    """How one attempt to process a revision ended."""
+    """How one attempt to process a revision ended; later: another run does it."""
 
     DONE = "done"
     FAILED = "failed"
     AGAIN = "again"
+    LATER = "later"
 
 
 Process = Callable[[str, str, int, bool], Outcome]
@@ -106,6 +107,13 @@ class Workflows:
             raise JobError("The job engine does not run.", "Start it first.")
         with SetWorkflowID(record.workflow_id):
             DBOS.enqueue_workflow(_QUEUE, self._study, record.study_instance_uid, record.revision, record.run)
+
+    def begin(self, record: RevisionRecord) -> None:
+        """Run it now on this machine, past the queue; nothing happens where it was begun before."""
+        if self._study is None:
+            raise JobError("The job engine does not run.", "Start it first.")
+        with SetWorkflowID(record.workflow_id):
+            DBOS.start_workflow(self._study, record.study_instance_uid, record.revision, record.run)
 
     def is_known(self, record: RevisionRecord) -> bool:
         """Whether the run was queued here."""

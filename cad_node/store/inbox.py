@@ -33,6 +33,9 @@ from cad_node.errors import InboxFullError, ReceiveError
 
 logger = logging.getLogger(__name__)
 
+# Below `data_dir`.
+INBOX_FOLDER = "inbox"
+
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _CHUNK_BYTES = 1 << 20
 _LOCKS = 64

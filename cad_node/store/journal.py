@@ -3,7 +3,8 @@
 The journal is the truth about every study; the job engine and the couriers only
 act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
-be delivered in `outgoing.py`, what radiologists said in `answers.py`.
+be delivered in `outgoing.py`, what is to be analysed again in `reanalysis.py`, what
+radiologists said in `answers.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cad_node.settings import NodeSettings
 from cad_node.store.answers import Answers
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.outgoing import Outgoing
+from cad_node.store.reanalysis import Reanalysis, drop_orders
 from cad_node.store.revisions import Revisions
 from cad_node.store.schema import (
     MIGRATIONS,
@@ -71,6 +73,7 @@ class Journal:
         self._clock = clock
         self.outgoing = Outgoing(engine, clock)
         self.revisions = Revisions(engine, self.outgoing, clock)
+        self.reanalysis = Reanalysis(engine, clock)
         self.answers = Answers(engine, self.outgoing)
         try:
             self._create()
@@ -246,6 +249,8 @@ class Journal:
             )
             if not made:
                 return None
+            # What was to be analysed again is now analysed with what came.
+            drop_orders(connection, uid)
             connection.execute(
                 revision_files.insert(),
                 [

@@ -1,7 +1,8 @@
 """The journal's deliveries: one row a revision and destination, and what was taken.
 
 Results of one study reach a destination in the order of its revisions: a later
-one waits until the earlier is sent, refused or given up.
+one waits until the earlier is sent, refused or given up. What was analysed again
+goes after the results of studies that came in.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cad_node.store.schema import (
     DeliveryState,
     RevisionRecord,
     deliveries,
+    revisions,
     sent_objects,
 )
 
@@ -159,7 +161,7 @@ class Outgoing:
                 deliveries.c.next_attempt_at <= self._clock(),
                 ~blocked,
             )
-            .order_by(deliveries.c.next_attempt_at, deliveries.c.number)
+            .order_by(_can_wait(), deliveries.c.next_attempt_at, deliveries.c.number)
             .limit(1)
         )
         # Looked at without a write lock first: mostly nothing is due, once a second for each courier.
@@ -346,6 +348,23 @@ class Outgoing:
     def _change(self, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> int:
         with self._engine.begin() as connection:
             return connection.execute(deliveries.update().where(*conditions).values(**values)).rowcount
+
+
+def _can_wait() -> sa.ColumnElement[int]:
+    """1 for what was merely analysed again, unless something that came in waits behind it; else 0."""
+    behind = deliveries.alias("behind")
+    again = sa.exists().where(
+        revisions.c.study_instance_uid == deliveries.c.study_instance_uid,
+        revisions.c.revision == deliveries.c.revision,
+        revisions.c.made_for != "",
+    )
+    waited_for = sa.exists().where(
+        behind.c.study_instance_uid == deliveries.c.study_instance_uid,
+        behind.c.destination == deliveries.c.destination,
+        behind.c.number > deliveries.c.number,
+        behind.c.state.in_(UNDER_WAY),
+    )
+    return sa.case((again & ~waited_for, 1), else_=0)
 
 
 def _same(record: DeliveryRecord) -> tuple[sa.ColumnElement[bool], ...]:

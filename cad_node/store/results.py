@@ -7,6 +7,7 @@ A folder is there wholly or not at all; it is never changed again.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cad_node.domain import is_valid_uid
+from cad_node.domain import MadeBy, is_valid_uid
 from cad_node.errors import JobError
 
 logger = logging.getLogger(__name__)
@@ -87,15 +88,28 @@ class ResultStore:
         found = self._revisions(study_instance_uid)
         return [(path.name.partition("-")[2], path) for path in reversed(found)]
 
-    def latest_before(self, study_instance_uid: str, revision: str) -> Path | None:
-        """The results stored last before those of `revision`; None for the first."""
+    def before(self, study_instance_uid: str, revision: str) -> list[Path]:
+        """All results stored before those of `revision`, the first first."""
         done = self._find(study_instance_uid, revision)
-        before = [
+        return [
             path
             for path in self._revisions(study_instance_uid)
             if done is None or _number(path) < _number(done)
         ]
-        return before[-1] if before else None
+
+    def made_by(self, study_instance_uid: str, revision: str) -> MadeBy:
+        """By what stored results were made; empty where they are gone or do not say."""
+        try:
+            path = self.folder(study_instance_uid, revision) / "result.json"
+            content = json.loads(path.read_text(encoding="utf-8"))
+            made = content["provenance"]
+            return MadeBy(
+                str(content.get("made_by", "")),
+                f"{made['model_name']} {made['model_version']}"[:160],
+                str(made["model_sha256"]),
+            )
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return MadeBy()
 
     def clean_up(self) -> None:
         """Remove what interrupted commits left behind more than a day ago."""

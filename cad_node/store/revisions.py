@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from cad_node.domain import MadeBy
 from cad_node.store.database import reading
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState, revisions
@@ -23,14 +25,17 @@ class Revisions:
         self._clock = clock
 
     def startable(self) -> list[RevisionRecord]:
-        """Revisions to be queued, oldest first: none while an earlier one of the study is unfinished."""
+        """Revisions to be queued, oldest first: none while an earlier one of the study is unfinished.
+
+        Orders to analyse again are not among them: see `reanalysis.py`.
+        """
         earlier = revisions.alias("earlier")
         blocked = sa.exists().where(
             earlier.c.study_instance_uid == revisions.c.study_instance_uid,
             earlier.c.number < revisions.c.number,
             earlier.c.state.in_(UNFINISHED),
         )
-        return self._select(revisions.c.state == RevisionState.WAITING, ~blocked)
+        return self._select(revisions.c.state == RevisionState.WAITING, revisions.c.made_for == "", ~blocked)
 
     def started(self) -> list[RevisionRecord]:
         """Revisions that the job engine was given and has not finished."""
@@ -52,23 +57,36 @@ class Revisions:
         with self._engine.begin() as connection:
             changed = connection.execute(
                 revisions.update()
-                .where(*_same_run(record), revisions.c.state.in_(UNFINISHED))
+                .where(*same_run(record), revisions.c.state.in_(UNFINISHED))
                 .values(state=RevisionState.PROCESSING, starts=revisions.c.starts + 1, executor=executor)
             )
             if not changed.rowcount:
                 return 0
-            return connection.scalar(sa.select(revisions.c.starts).where(*_same_run(record))) or 0
+            return connection.scalar(sa.select(revisions.c.starts).where(*same_run(record))) or 0
 
-    def finish(self, record: RevisionRecord, destinations: Iterable[str], held: Collection[str] = ()) -> None:
-        """Note that the results are stored, and order their delivery, in one.
+    def finish(
+        self,
+        record: RevisionRecord,
+        destinations: Iterable[str],
+        held: Collection[str] = (),
+        made: MadeBy | None = None,
+    ) -> None:
+        """Note that the results are stored and by what they were made, and order their delivery, in one.
 
         Destinations that are in `held`, too, get them only once they are accepted.
         """
+        made = made or MadeBy()
         with self._engine.begin() as connection:
             changed = connection.execute(
                 revisions.update()
-                .where(*_same_run(record), revisions.c.state.in_(UNFINISHED))
-                .values(state=RevisionState.DONE, finished_at=self._clock(), error="", problem="")
+                .where(*same_run(record), revisions.c.state.in_(UNFINISHED))
+                .values(
+                    state=RevisionState.DONE,
+                    finished_at=self._clock(),
+                    error="",
+                    problem="",
+                    **made_columns(made),
+                )
             )
             if changed.rowcount:
                 self._outgoing.order(connection, record, destinations, held)
@@ -142,22 +160,30 @@ class Revisions:
             .order_by(revisions.c.created_at, revisions.c.study_instance_uid, revisions.c.number)
         )
         with self._reading.begin() as connection:
-            return [
-                RevisionRecord(**{**row._mapping, "state": RevisionState(row.state)})
-                for row in connection.execute(query)
-            ]
+            return [revision_record(row) for row in connection.execute(query)]
 
     def _update(self, record: RevisionRecord, states: Iterable[RevisionState], **values: object) -> bool:
         with self._engine.begin() as connection:
             changed = connection.execute(
                 revisions.update()
-                .where(*_same_run(record), revisions.c.state.in_(tuple(states)))
+                .where(*same_run(record), revisions.c.state.in_(tuple(states)))
                 .values(**values)
             )
             return changed.rowcount > 0
 
 
-def _same_run(record: RevisionRecord) -> tuple[sa.ColumnElement[bool], ...]:
+def revision_record(row: sa.Row[Any]) -> RevisionRecord:
+    """A row of the table as the other rooms see it."""
+    return RevisionRecord(**{**row._mapping, "state": RevisionState(row.state)})
+
+
+def made_columns(made: MadeBy) -> dict[str, str]:
+    """What the journal's columns say of it."""
+    return {"made_by": made.digest, "model": made.model, "model_sha256": made.model_sha256}
+
+
+def same_run(record: RevisionRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    """Picks the row of a revision while its run is the one of `record`."""
     return (
         revisions.c.study_instance_uid == record.study_instance_uid,
         revisions.c.revision == record.revision,

@@ -11,15 +11,19 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from cad_node.domain import Verdict
+from cad_node.domain import MadeBy, Verdict
 
 # Raised with every change of the tables; an older journal is then migrated or refused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Statements that bring a journal from a version to the next; new tables are made without one.
 # `{schema}` is the name of the PostgreSQL schema and a dot, or nothing.
 MIGRATIONS = {
     1: ("ALTER TABLE {schema}deliveries ADD COLUMN hold BOOLEAN NOT NULL DEFAULT FALSE",),
+    2: tuple(
+        f"ALTER TABLE {{schema}}revisions ADD COLUMN {name} VARCHAR({length}) NOT NULL DEFAULT ''"
+        for name, length in (("made_for", 64), ("made_by", 64), ("model", 160), ("model_sha256", 64))
+    ),
 }
 
 
@@ -74,6 +78,11 @@ class RevisionRecord:
     workflows that were started for it, `starts` how often processing was begun
     since it was ordered (by completion, or by an operator's retry). `error` is the
     class of the error, `problem` its message.
+
+    `made_for` is empty for what came in. Otherwise the revision is an order to analyse
+    the instances of an earlier one again, and only a node whose results have this
+    digest (`MadeBy`) takes it. `made_by`, `model` and `model_sha256` say what the
+    stored results were made by.
     """
 
     study_instance_uid: str
@@ -87,6 +96,15 @@ class RevisionRecord:
     finished_at: float | None
     error: str
     problem: str
+    made_for: str = ""
+    made_by: str = ""
+    model: str = ""
+    model_sha256: str = ""
+
+    @property
+    def made(self) -> MadeBy:
+        """By what its results were made."""
+        return MadeBy(self.made_by, self.model, self.model_sha256)
 
     @property
     def workflow_id(self) -> str:
@@ -191,7 +209,22 @@ revisions = sa.Table(
     sa.Column("finished_at", sa.Double),
     sa.Column("error", sa.String(128), nullable=False, default=""),
     sa.Column("problem", sa.Text, nullable=False, default=""),
+    sa.Column("made_for", sa.String(64), nullable=False, default="", server_default=""),
+    sa.Column("made_by", sa.String(64), nullable=False, default="", server_default=""),
+    sa.Column("model", sa.String(160), nullable=False, default="", server_default=""),
+    sa.Column("model_sha256", sa.String(64), nullable=False, default="", server_default=""),
     sa.UniqueConstraint("study_instance_uid", "number"),
+)
+
+# By what each node, by its executor_id, makes results since its last start.
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("executor", sa.String(64), primary_key=True),
+    sa.Column("made_by", sa.String(64), nullable=False),
+    sa.Column("model", sa.String(160), nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False),
+    sa.Column("started_at", sa.Double, nullable=False),
 )
 
 # The instances as they were when the study was complete: what comes later is the next revision's.

@@ -1,7 +1,7 @@
 """A node without its door and its networks: the real engine, journal and couriers, a fake analysis.
 
-`python -m tests.integration.jobs_child node.toml SECONDS` processes a study in
-SECONDS, says `ready` once it works, and ends on SIGTERM.
+`python -m tests.integration.jobs_child node.toml SECONDS [MODEL]` processes a study in
+SECONDS, as by that model, says `ready` once it works, and ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import threading
 from pathlib import Path
 
 from cad_node.deliver import make_destination
+from cad_node.domain import MadeBy
 from cad_node.jobs.engine import JobEngine
 from cad_node.settings import load_settings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
-from tests.unit.jobs.stubs import processing
+from tests.unit.jobs.stubs import made_by, processing
 
 
 def main() -> int:
@@ -30,12 +31,14 @@ def main() -> int:
         if not journal.files_of(study, revision):
             raise LookupError(study)
 
+    made = made_by(sys.argv[3]) if len(sys.argv) > 3 else MadeBy()
     engine = JobEngine(
         settings,
         journal,
         results,
-        processing(results, float(sys.argv[2]), before=has_files),
+        processing(results, float(sys.argv[2]), before=has_files, made=made),
         {item.name: make_destination(item) for item in settings.destinations},
+        digest=made.digest,
     )
     engine.start()
     sys.stdout.write("ready\n")

@@ -17,9 +17,9 @@ DEADLINE_S = 300.0
 class Child:
     """The node in a process of its own."""
 
-    def __init__(self, config: Path, seconds: float) -> None:
+    def __init__(self, config: Path, seconds: float, model: str = "1") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.jobs_child", str(config), str(seconds)],
+            [sys.executable, "-m", "tests.integration.jobs_child", str(config), str(seconds), model],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

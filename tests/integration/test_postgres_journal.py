@@ -9,6 +9,7 @@ from types import ModuleType
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
@@ -61,6 +62,10 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(
         old.execute("DROP TABLE cad_node.answers")
         old.execute("ALTER TABLE cad_node.deliveries DROP COLUMN hold")
         old.execute("UPDATE cad_node.deliveries SET state = 'waiting'")
+        for column in ("made_for", "made_by", "model", "model_sha256"):
+            old.execute(
+                sql.SQL("ALTER TABLE cad_node.revisions DROP COLUMN {}").format(sql.Identifier(column))
+            )
         old.execute("UPDATE cad_node.journal_info SET schema_version = 1")
     journal.close()
 

@@ -7,6 +7,7 @@ import signal
 import time
 
 from cad_node.errors import ModelNotFoundError, NoUsableFramesError
+from cad_node.giving_way import give_way_point
 from cad_node.process import StudySummary, StudyTask
 from cad_node.settings import NodeSettings
 
@@ -22,6 +23,12 @@ class Obedient:
                 time.sleep(600)
             case "refuse":
                 raise NoUsableFramesError("Nothing to see.", "Send it again.")
+            case "patient":
+                while True:
+                    give_way_point()
+                    time.sleep(0.01)
+            case "polite":
+                give_way_point()
             case "stumble":
                 raise KeyError("DOE^JANE")
         return StudySummary(task.output.name, (), (), {"read": float(os.getpid())})

@@ -44,6 +44,7 @@ WIRING = {
     "process",
     "workers",
     "answers",
+    "reanalysis",
     "archive_run",
     "clean_copy",
     "clean_run",

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cad_node.errors import ModelNotFoundError, NoUsableFramesError, StudyError
+from cad_node.errors import GaveWayError, ModelNotFoundError, NoUsableFramesError, StudyError
 from cad_node.process import StudyTask
 from cad_node.settings import load_settings
 from cad_node.workers import WorkerDiedError, WorkerPool
@@ -78,3 +79,29 @@ def test_after_the_end_no_study_is_begun(pool: WorkerPool) -> None:
 
     with pytest.raises(WorkerDiedError, match="stopped"):
         pool.process(_task("good"))
+
+
+def test_a_task_that_can_wait_gives_way_and_its_worker_stays(pool: WorkerPool) -> None:
+    before = pool.process(_task("good")).seconds["read"]
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(pool.process, _task("patient"), can_wait=True)
+        while not pool._yielding:
+            time.sleep(0.01)
+
+        urgent = pool.process(_task("good"))
+
+        with pytest.raises(GaveWayError):
+            waiting.result(30)
+    assert urgent.seconds["read"] == before
+
+
+def test_one_that_was_not_asked_goes_on_after_another_gave_way(pool: WorkerPool) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(pool.process, _task("patient"), can_wait=True)
+        while not pool._yielding:
+            time.sleep(0.01)
+        pool.process(_task("polite"))
+        with pytest.raises(GaveWayError):
+            waiting.result(30)
+
+    assert pool.process(_task("polite"), can_wait=True).study_instance_uid == "polite"

@@ -114,6 +114,38 @@ def test_another_model_gives_new_objects_but_the_same_tracking_uids(templates: T
     assert "PredecessorDocumentsSequence" in second[-1].dataset
 
 
+def test_going_back_to_a_model_says_again_what_it_said_and_supersedes_in_turn(templates: Templates) -> None:
+    other = StudyResult(example().study_instance_uid, example().images, provenance(model_sha256="99" * 32))
+    stored: dict[str, Dataset] = {}
+    reports: list[Dataset] = []
+
+    def made(result: StudyResult) -> list[str]:
+        objects = encode_study(
+            result,
+            {str(source.SOPInstanceUID): source for source in (SINGLE, CINE)},
+            templates=templates,
+            settings=ResultSettings(),
+            predecessors=reports,
+            made_at=MADE_AT + timedelta(days=len(reports)),
+            reuse=stored.get,
+        )
+        stored.update({str(one.dataset.SOPInstanceUID): one.dataset for one in objects})
+        reports.append(objects[-1].dataset)
+        return uids(objects)
+
+    first, second, third = made(example()), made(other), made(example())
+
+    assert third[:-1] == first[:-1]
+    assert third[-1] not in (first[-1], second[-1])
+    named = reports[2].PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == second[-1]
+    assert reports[2].ContentSequence == reports[0].ContentSequence
+    # What says the newest report already is not said once more.
+    assert made(example()) == third
+    # Away and back again: each is a report of its own.
+    assert len({uid for uid in (first[-1], second[-1], third[-1], made(other)[-1], made(example())[-1])}) == 5
+
+
 def test_a_setting_that_changes_an_object_changes_its_uid(templates: Templates) -> None:
     first = encode(example(), [SINGLE, CINE], templates)
     second = encode(example(), [SINGLE, CINE], templates, settings=ResultSettings(sr_class="enhanced"))

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from cad_node.deliver.objects import result_objects
-from cad_node.domain import StoredInstance
+from cad_node.domain import MadeBy, StoredInstance
 from cad_node.store.results import ResultStore
 
 SEG_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -50,6 +50,12 @@ def stored(study: str = "1.2.3", number: int = 1, content: str = "a") -> StoredI
     )
 
 
+def made_by(model: str) -> MadeBy:
+    """By what a node with that model makes its results."""
+    digest = hashlib.sha256(model.encode()).hexdigest()
+    return MadeBy(digest, f"breast-us {model}", digest)
+
+
 def write_object(path: Path, study: str, sop_instance_uid: str, sop_class_uid: str = SR_STORAGE) -> Path:
     """A small Part 10 file: all that storing and sending look at."""
     dataset = Dataset()
@@ -68,24 +74,32 @@ def write_object(path: Path, study: str, sop_instance_uid: str, sop_class_uid: s
     return path
 
 
-def write_results(folder: Path, study: str, revision: str) -> None:
+def write_results(folder: Path, study: str, revision: str, made: MadeBy | None = None) -> None:
     """A result folder as the encoder leaves it: a SEG that stays the same and a SR per revision."""
     write_object(folder / "seg-001.dcm", study, f"{study}.9.1", SEG_STORAGE)
     write_object(folder / "sr.dcm", study, f"{study}.9.{int(revision[:8], 16) + 2}")
     (folder / "preview-001.png").write_bytes(b"png")
     (folder / "index.html").write_text("<p>result</p>")
-    (folder / "result.json").write_text(json.dumps({"study_instance_uid": study}))
+    content: dict[str, object] = {"study_instance_uid": study}
+    if made is not None:
+        name, _, version = made.model.partition(" ")
+        provenance = {"model_name": name, "model_version": version, "model_sha256": made.model_sha256}
+        content |= {"made_by": made.digest, "provenance": provenance}
+    (folder / "result.json").write_text(json.dumps(content))
 
 
 def processing(
-    results: ResultStore, seconds: float = 0.0, before: Callable[[str, str], None] = lambda *_: None
+    results: ResultStore,
+    seconds: float = 0.0,
+    before: Callable[[str, str], None] = lambda *_: None,
+    made: MadeBy | None = None,
 ) -> Callable[[str, str], None]:
     """A process function that makes such results; `before` may fail."""
 
     def process(study: str, revision: str) -> None:
         before(study, revision)
         time.sleep(seconds)
-        results.commit(study, revision, lambda folder: write_results(folder, study, revision))
+        results.commit(study, revision, lambda folder: write_results(folder, study, revision, made))
 
     return process
 

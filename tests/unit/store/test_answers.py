@@ -230,6 +230,8 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, jou
         old.execute("DROP TABLE answers")
         old.execute("ALTER TABLE deliveries DROP COLUMN hold")
         old.execute("UPDATE deliveries SET state = 'waiting'")
+        for column in ("made_for", "made_by", "model", "model_sha256"):
+            old.execute(f"ALTER TABLE revisions DROP COLUMN {column}")
         old.execute("UPDATE journal_info SET schema_version = 1")
     old.close()
 
@@ -238,6 +240,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, jou
     assert [item.hold for item in again.outgoing.all()] == [False, False]
     assert again.outgoing.claim("pacs", "node-1") is not None
     assert again.answers.all() == []
+    assert [record.made_for for record in again.revisions.all()] == [""]
     again.close()
     with sqlite3.connect(tmp_path / JOURNAL_FILE) as new:
         assert new.execute("SELECT schema_version FROM journal_info").fetchall() == [(SCHEMA_VERSION,)]

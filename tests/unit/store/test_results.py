@@ -84,16 +84,16 @@ def test_every_file_is_synced_before_the_folder_gets_its_name(
 
 def test_revisions_are_known_in_the_order_they_were_stored(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
-    assert store.latest_before(STUDY, "cc") is None
+    assert store.before(STUDY, "cc") == []
     first = store.commit(STUDY, "cc", one_file)
-    assert store.latest_before(STUDY, "bb") == first
+    assert store.before(STUDY, "bb") == [first]
     second = store.commit(STUDY, "bb", one_file)
     third = store.commit(STUDY, "aa", one_file)
 
-    assert store.latest_before(STUDY, "cc") is None
-    assert store.latest_before(STUDY, "bb") == first
-    assert store.latest_before(STUDY, "aa") == second
-    assert store.latest_before(STUDY, "dd") == third
+    assert store.before(STUDY, "cc") == []
+    assert store.before(STUDY, "bb") == [first]
+    assert store.before(STUDY, "aa") == [first, second]
+    assert store.before(STUDY, "dd") == [first, second, third]
 
 
 def test_the_report_is_the_last_of_the_objects(tmp_path: Path) -> None:
