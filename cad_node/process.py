@@ -176,10 +176,13 @@ def load_processor(settings: NodeSettings) -> Processor:
     model = load_model(find_model(settings), device=settings.runtime.device, threads=threads)
     cleaner = load_cleaner(settings)
     pipeline = settings.pipeline
+    fractional = any(variant.seg_type == "fractional" for variant in all_variants(settings))
     steps = Steps(
         gate=gate_image,
         clean=lambda frames: cleaner.clean_image(GivingWay(frames)),
-        find_lesions=lambda frame: find_lesions(frame, model, pipeline.smallest_lesion_mm2),
+        find_lesions=lambda frame: find_lesions(
+            frame, model, pipeline.smallest_lesion_mm2, keep_probability=fractional
+        ),
         provenance=provenance(settings, model.bundle, cleaner.describe()),
     )
     templates = load_templates(settings.runtime.templates_dir or templates_dir(), settings.results.language)

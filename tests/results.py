@@ -19,12 +19,14 @@ from cad_node.domain import (
     NotAnalysed,
     PixelSpacing,
     Probabilities,
+    ProbabilityMap,
     Provenance,
     Refusal,
     Status,
     StudyResult,
 )
 from cad_node.pipeline.measure import measure
+from cad_node.pipeline.probability import probability_map
 from tests.factories import Ellipse
 
 MADE_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -78,7 +80,8 @@ def analysed(
         lesions = []
         for lesion_number, shape, probabilities in (drawn or {}).get(number, ()):
             mask = shape.mask(rows, columns)
-            lesions.append(Lesion(lesion_number, number, mask, probabilities, measure(mask, spacing)))
+            sizes, soft = measure(mask, spacing), soft_edged(shape, rows, columns)
+            lesions.append(Lesion(lesion_number, number, mask, probabilities, sizes, probability_map=soft))
         whole = max((one.probabilities for one in lesions), key=lambda p: p.malignant, default=overall)
         frames.append(FrameResult(number, whole, tuple(lesions), annotations_removed=1, seconds=0.5))
     key = max(frames, key=lambda one: (bool(one.lesions), one.probabilities.malignant)).frame_number
@@ -87,6 +90,15 @@ def analysed(
     mark = Annotation(Box(0, 8, 0, 40), "text", 0.9)
     clean = CleanFrame(key, pixels, region, spacing, (mark,), np.zeros((rows, columns), bool))
     return ImageResult(named, Status.ANALYSED, None, tuple(frames), clean, seconds=0.6)
+
+
+def soft_edged(shape: Ellipse, rows: int, columns: int) -> ProbabilityMap:
+    """What a network says that is sure in the middle, and from the ellipse on less than half."""
+    r, c = np.mgrid[:rows, :columns]
+    radius = np.hypot((r - shape.row) / shape.row_radius, (c - shape.column) / shape.column_radius)
+    probability = (1 / (1 + np.exp(np.minimum(12 * (radius - 1), 50)))).astype(np.float32)
+    mask = shape.mask(rows, columns)
+    return probability_map(probability, mask, [mask], 0.5, Box(0, rows, 0, columns))
 
 
 def refused(

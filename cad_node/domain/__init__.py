@@ -27,6 +27,7 @@ from cad_node.domain.lesion import (
     LesionShape,
     Measurements,
     Probabilities,
+    ProbabilityMap,
 )
 from cad_node.domain.notes import Laterality, Quadrant, ScanPlane, SonographerNotes, TypedDistance
 from cad_node.domain.result import (
@@ -65,6 +66,7 @@ __all__ = [
     "NotAnalysed",
     "PixelSpacing",
     "Probabilities",
+    "ProbabilityMap",
     "Provenance",
     "Quadrant",
     "ReceivedInstance",

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain.geometry import freeze
+from cad_node.domain.geometry import Box, freeze
 
 
 class LesionClass(StrEnum):
@@ -108,12 +108,30 @@ class Description:
 
 
 @dataclass(frozen=True)
+class ProbabilityMap:
+    """How likely each pixel in and around one lesion is lesion, in 255ths.
+
+    `values` is uint8 `(rows, columns)` of `box`, which lies in the source image;
+    nothing is said of pixels outside it. Those of at least `least` are the
+    lesion's mask, and no others.
+    """
+
+    box: Box
+    values: NDArray[np.uint8] = field(compare=False, repr=False)
+    least: int
+
+    def __post_init__(self) -> None:
+        """Make the values read-only."""
+        freeze(self.values)
+
+
+@dataclass(frozen=True)
 class Lesion:
     """One lesion in one frame.
 
     `number` counts from 1 within the image; in a cine the same number in
     several frames is the same lesion. `mask` is bool `(rows, columns)` at
-    source resolution.
+    source resolution. `probability_map` is kept only where somebody asks for it.
     """
 
     number: int
@@ -122,6 +140,7 @@ class Lesion:
     probabilities: Probabilities
     measurements: Measurements
     description: Description = Description()
+    probability_map: ProbabilityMap | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make the mask read-only."""

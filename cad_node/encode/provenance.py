@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import TypedDict
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
@@ -42,7 +43,7 @@ class Context:
         """The same for objects of one variant; its choices take the place of the settings'."""
         return replace(self, variant=variant, settings=self.settings.model_copy(update=dict(variant.choices)))
 
-    @property
+    @cached_property
     def wording(self) -> str:
         """What of templates and settings changes an object's bytes, for its derived UIDs.
 
@@ -75,14 +76,21 @@ def coded(concept: Concept) -> CodedConcept:
     return CodedConcept(concept.value, concept.scheme, concept.meaning, concept.version or None)
 
 
-def seg_algorithm(context: Context) -> AlgorithmIdentificationSequence:
+# The parameter that says from which value on a pixel of a FRACTIONAL segment is in the mask.
+MASK_FROM = "mask_from_value"
+
+
+def seg_algorithm(context: Context, *, mask_from: int | None = None) -> AlgorithmIdentificationSequence:
     """Algorithm identification of a segment (PS3.3 table 10-19)."""
+    parameters = _parameters(context)
+    if mask_from is not None:
+        parameters[MASK_FROM] = str(mask_from)
     return AlgorithmIdentificationSequence(
         name=context.algorithm_name,
         family=coded(context.templates.seg.algorithm.family),
         version=context.algorithm_version,
         source=context.templates.wording.product.manufacturer,
-        parameters=_parameters(context),
+        parameters=parameters,
     )
 
 

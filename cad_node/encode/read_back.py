@@ -20,6 +20,7 @@ from pydicom.uid import (
 )
 
 from cad_node import codes
+from cad_node.encode.provenance import MASK_FROM
 from cad_node.errors import EncodeError
 
 _READERS: dict[str, Any] = {
@@ -147,4 +148,15 @@ def _mask_size(
         )
     measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     row_mm, column_mm = (float(value) for value in measures.PixelSpacing)
-    return int(mask.sum()), row_mm * column_mm
+    least = _mask_from(seg, segment_number)
+    return int((mask >= least).sum()), row_mm * column_mm
+
+
+def _mask_from(seg: Segmentation, segment_number: int) -> float:
+    """The least value of the mask's pixels, as highdicom gives them: from 0 to 1."""
+    if seg.SegmentationType != "FRACTIONAL":
+        return 1.0
+    algorithm = seg.get_segment_description(segment_number).algorithm_identification
+    parameters = (algorithm.parameters if algorithm else None) or {}
+    # Half a step below, since the library divides in floats.
+    return (int(parameters.get(MASK_FROM, 1)) - 0.5) / float(seg.MaximumFractionalValue)

@@ -1,8 +1,8 @@
 """SEG of an image, or of several of a series: a segment a lesion, through all frames of a cine.
 
-BINARY shows in every viewer that shows segmentations at all. FRACTIONAL says of
-each pixel that it is wholly lesion or not at all: the outline has no blurred
-edge to speak of. LABELMAP has one frame an image, whose pixels are segment
+BINARY shows in every viewer that shows segmentations at all. FRACTIONAL says how
+likely each pixel in and around a lesion is lesion, and from which value on it is
+in the mask that report and BINARY segmentation speak of. LABELMAP has one frame an image, whose pixels are segment
 numbers.
 """
 
@@ -56,7 +56,7 @@ def encode_seg(images: Sequence[Imaged], context: Context) -> Dataset:
     empty = np.zeros(shape if seg_type == "labelmap" else (*shape, len(segments)), np.uint8)
     special: dict[str, Any] = {}
     if seg_type == "fractional":
-        special = {"fractional_type": "OCCUPANCY", "max_fractional_value": WHOLE}
+        special = {"fractional_type": "PROBABILITY", "max_fractional_value": WHOLE}
     built = Segmentation(
         source_images=[source.stand_in],
         pixel_array=empty,  # (1, rows, columns, segments), or (1, rows, columns) for labels
@@ -162,12 +162,18 @@ def _description(segment: Segment, context: Context) -> SegmentDescription:
         segmented_property_category=coded(template.segment.category),
         segmented_property_type=coded(template.segment.type),
         algorithm_type="AUTOMATIC",
-        algorithm_identification=seg_algorithm(context),
+        algorithm_identification=seg_algorithm(context, mask_from=_mask_from(segment, context)),
         tracking_uid=uids.tracking_uid(segment.source.reference.sop_instance_uid, number),
         tracking_id=tracking_id(segment.source, number, context),
         anatomic_regions=[coded(template.segment.site)],
         display_color=CIELabColor.from_rgb(*template.colours[probabilities.likeliest]),
     )
+
+
+def _mask_from(segment: Segment, context: Context) -> int | None:
+    """The least value of the mask's pixels; None where a pixel is in the mask or not."""
+    kept = key_lesion(segment.track).probability_map
+    return kept.least if kept is not None and context.settings.seg_type == "fractional" else None
 
 
 def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing | None) -> None:

@@ -22,9 +22,10 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 from cad_node.domain import ImageResult, Lesion
 from cad_node.encode import uids
 from cad_node.encode.source import Source
+from cad_node.errors import EncodeError
 from cad_node.settings import SegType
 
-# The value of a pixel that is wholly lesion in a FRACTIONAL segmentation.
+# The value of a probability of one in a FRACTIONAL segmentation.
 WHOLE = 255
 # The retired class that old scanners still send.
 _MULTI_FRAME_CLASSES = {UltrasoundMultiFrameImageStorage, "1.2.840.10008.5.1.4.1.1.3"}
@@ -104,11 +105,28 @@ def _model(dataset: Dataset) -> Dataset:
 
 
 def _segment_frames(segments: Sequence[Segment], seg_type: SegType) -> Iterator[_Frame]:
-    whole = np.uint8(WHOLE if seg_type == "fractional" else 1)
     for segment in segments:
         for lesion in segment.track:
-            pixels = lesion.mask.astype(np.uint8) * whole
+            pixels = _fractions(lesion) if seg_type == "fractional" else lesion.mask.astype(np.uint8)
             yield _Frame(pixels, segment.image, lesion.frame_number, segment.number)
+
+
+def _fractions(lesion: Lesion) -> NDArray[np.uint8]:
+    """The probability of each pixel of the frame, in 255ths; the threshold gives the mask.
+
+    Raises
+    ------
+    EncodeError
+        The analysis kept no probability, or one of another mask.
+    """
+    kept = lesion.probability_map
+    if kept is None:
+        raise EncodeError("The analysis kept no probability map, which a FRACTIONAL segmentation needs.")
+    pixels = np.zeros(lesion.mask.shape, np.uint8)
+    pixels[kept.box.slices] = kept.values
+    if not np.array_equal(pixels >= kept.least, lesion.mask):
+        raise EncodeError("A lesion's mask and its probability map do not agree.")
+    return pixels
 
 
 def _label_frames(segments: Sequence[Segment]) -> Iterator[_Frame]:

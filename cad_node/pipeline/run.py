@@ -134,7 +134,13 @@ def _frame_result(
 def _lesion(number: int, finding: Finding, frame: CleanFrame) -> Lesion:
     sizes = measure(finding.mask, frame.spacing)
     return Lesion(
-        number, frame.frame_number, finding.mask, finding.probabilities, sizes, describe(sizes, frame)
+        number,
+        frame.frame_number,
+        finding.mask,
+        finding.probabilities,
+        sizes,
+        describe(sizes, frame),
+        finding.probability_map,
     )
 
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain import CleanFrame, PixelSpacing, Probabilities
+from cad_node.domain import CleanFrame, PixelSpacing, Probabilities, ProbabilityMap
+from cad_node.pipeline.probability import probability_map
 
 # A finding smaller than this share of the tissue region is noise of the network:
 # the smallest lesion of BUSI and BUS-BRA covers 0.1 % of its image.
@@ -63,10 +64,11 @@ class Finding:
 
     mask: NDArray[np.bool_]
     probabilities: Probabilities
+    probability_map: ProbabilityMap | None = None
 
 
 def find_lesions(
-    frame: CleanFrame, model: Model, smallest_lesion_mm2: float
+    frame: CleanFrame, model: Model, smallest_lesion_mm2: float, *, keep_probability: bool = False
 ) -> tuple[tuple[Finding, ...], Probabilities]:
     """Lesions of one cleaned frame, largest first, and the class of the frame as a whole.
 
@@ -79,6 +81,8 @@ def find_lesions(
     smallest_lesion_mm2
         Smaller findings are dropped where the frame is calibrated; findings
         below 0.08 % of the region are dropped always.
+    keep_probability
+        Hand each finding its part of the probability map, for a FRACTIONAL segmentation.
 
     Returns
     -------
@@ -100,7 +104,17 @@ def find_lesions(
             kept.append((component, probabilities))
     for component, _ in kept:
         together |= component
-    findings = tuple(Finding(_to_source(mask, frame), probabilities) for mask, probabilities in kept)
+    findings = tuple(
+        Finding(
+            _to_source(mask, frame),
+            probabilities,
+            # Dropped findings, too, are asked for their surroundings, which are no other's.
+            probability_map(prediction.probability, mask, components, model.threshold, frame.region)
+            if keep_probability
+            else None,
+        )
+        for mask, probabilities in kept
+    )
     return findings, prediction.classify(together)
 
 

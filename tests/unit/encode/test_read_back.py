@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cad_node.domain import PixelSpacing
 from cad_node.encode import Templates, read_back
 from cad_node.errors import EncodeError
+from cad_node.settings import ResultSettings, SegScope, SegType
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, study
 from tests.unit.encode.encoding import encode
@@ -34,6 +36,26 @@ def test_the_numbers_of_the_report_are_those_of_the_segmentation(
     for lesion in read.lesions:
         assert lesion.area == pytest.approx(lesion.mask_area, abs=0.006)
         assert lesion.unit == ("mm2" if spacing else "{pixels}")
+
+
+@pytest.mark.parametrize("scope", ["image", "series"])
+def test_the_numbers_of_a_fractional_segmentation_are_those_of_a_binary_one(
+    templates: Templates, scope: SegScope
+) -> None:
+    single, cine = us_image(), us_cine(frames=3)
+    cine.StudyInstanceUID = single.StudyInstanceUID
+    images = [
+        analysed(single, {1: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]}),
+        analysed(cine, {2: [(1, LARGE, BENIGN)], 3: [(1, SMALL, MALIGNANT)]}),
+    ]
+    read = []
+    for seg_type in get_args(SegType)[:2]:
+        settings = ResultSettings(seg_type=seg_type, seg_scope=scope)
+        objects = encode(study(*images), [single, cine], templates, settings=settings)
+        assert {one.dataset.get("SegmentationType") for one in objects} == {seg_type.upper(), None}
+        read.append(read_back([one.dataset for one in objects]))
+    assert len(read[0].lesions) == 3
+    assert read[0] == read[1]
 
 
 def test_a_report_that_disagrees_with_its_segmentation_is_found(templates: Templates) -> None:

@@ -143,12 +143,12 @@ def test_lossy_sources_make_lossy_results(templates: Templates) -> None:
 
 
 def masks_of(dataset: Dataset, source: Dataset, segment: int, frame: int | None = None) -> np.ndarray:
-    """A segment's mask on a source, as highdicom reads it."""
+    """A segment's mask on a source, as highdicom reads it; of a fraction, what is at least one half."""
     seg = Segmentation.from_dataset(dataset)
     how = {"segment_numbers": [segment], "ignore_spatial_locations": True}
     if frame is None:
-        return seg.get_pixels_by_source_instance([source.SOPInstanceUID], **how)[0, ..., 0] > 0
-    return seg.get_pixels_by_source_frame(source.SOPInstanceUID, [frame], **how)[0, ..., 0] > 0
+        return seg.get_pixels_by_source_instance([source.SOPInstanceUID], **how)[0, ..., 0] > 0.5
+    return seg.get_pixels_by_source_frame(source.SOPInstanceUID, [frame], **how)[0, ..., 0] > 0.5
 
 
 @pytest.mark.parametrize("syntax", ["explicit-little-endian", "rle", "jpeg-ls", "jpeg-2000"])
@@ -168,13 +168,51 @@ def test_every_type_holds_the_masks_of_a_loop(
     assert made.dataset.NumberOfFrames == (2 if seg_type == "labelmap" else 3)
 
 
-def test_a_fractional_pixel_is_wholly_lesion_or_not_at_all(templates: Templates) -> None:
+FRACTIONAL = Variant.of("seg", ResultSettings(seg_type="fractional"))
+
+
+def test_a_fractional_pixel_has_the_probability_of_the_network(templates: Templates) -> None:
     source = us_image()
-    variant = Variant.of("seg", ResultSettings(seg_type="fractional"))
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT), (2, SMALL, BENIGN)]})
+    dataset = encode(study(image), [source], templates, variants=[FRACTIONAL])[0].dataset
+    assert dataset.SegmentationFractionalType == "PROBABILITY"
+    assert dataset.MaximumFractionalValue == 255
+    for pixels, lesion in zip(dataset.pixel_array, image.lesions, strict=True):
+        kept = lesion.probability_map
+        assert kept is not None
+        np.testing.assert_array_equal(pixels[kept.box.slices], kept.values)
+        assert pixels.sum() == kept.values.sum(dtype=int)
+        # Sure in the middle, unsure at the edge, and not cut off there.
+        assert len(np.unique(pixels)) > 100
+
+
+def test_the_mask_is_the_fraction_from_the_value_that_the_segment_names(templates: Templates) -> None:
+    source = us_image()
     image = analysed(source, {1: [(1, LARGE, MALIGNANT)]})
-    dataset = encode(study(image), [source], templates, variants=[variant])[0].dataset
-    assert dataset.SegmentationFractionalType == "OCCUPANCY"
-    assert set(np.unique(dataset.pixel_array)) == {0, dataset.MaximumFractionalValue}
+    dataset = encode(study(image), [source], templates, variants=[FRACTIONAL])[0].dataset
+    (binary, _) = encode(study(image), [source], templates)
+    algorithm = Segmentation.from_dataset(dataset).get_segment_description(1).algorithm_identification
+    assert algorithm is not None
+    assert algorithm.parameters is not None
+    least = int(algorithm.parameters["mask_from_value"])
+    assert least == 128
+    np.testing.assert_array_equal(dataset.pixel_array >= least, binary.dataset.pixel_array > 0)
+    parameters = binary.dataset.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert "mask_from_value" not in parameters.AlgorithmParameters
+
+
+def test_a_fractional_segmentation_of_an_analysis_that_kept_no_probability_is_refused(
+    templates: Templates,
+) -> None:
+    source = us_image()
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT)]})
+    frame = image.frames[0]
+    bare = replace(frame.lesions[0], probability_map=None)
+    other = replace(frame.lesions[0], mask=SMALL.mask(240, 320))
+    for lesion, message in ((bare, "kept no probability map"), (other, "do not agree")):
+        changed = replace(image, frames=(replace(frame, lesions=(lesion,)),))
+        with pytest.raises(EncodeError, match=message):
+            encode(study(changed), [source], templates, variants=[FRACTIONAL])
 
 
 def test_where_lesions_overlap_a_label_map_shows_the_more_suspicious_one(templates: Templates) -> None:
