@@ -97,6 +97,9 @@ PROTOCOLS = {
     )
 }
 
+# Not of models and folds: they speak of the cleaning.
+OTHERS = ("annotations", "marks")
+
 
 def find_protocol(name: str) -> Protocol:
     """The protocol of this name.
@@ -107,7 +110,9 @@ def find_protocol(name: str) -> Protocol:
         There is none.
     """
     if name not in PROTOCOLS:
-        raise SettingsError(f"There is no protocol '{name}'.", f"Protocols are: {', '.join(PROTOCOLS)}.")
+        raise SettingsError(
+            f"There is no protocol '{name}'.", f"Protocols are: {', '.join((*PROTOCOLS, *OTHERS))}."
+        )
     return PROTOCOLS[name]
 
 

@@ -130,10 +130,8 @@ class Lab:
 
 
 def spread(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
-    """The samples in a fixed order, at most `limit` of them, drawn by the hash of their names."""
-    if limit is not None:
-        samples = sorted(samples, key=lambda s: hashlib.sha256(s.image.encode()).digest())[:limit]
-    return sorted(samples, key=lambda s: s.image)
+    """At most `limit` of the samples, by the hash of their names: so a part of them is drawn at random."""
+    return sorted(samples, key=lambda s: hashlib.sha256(s.image.encode()).digest())[:limit]
 
 
 def score_marks(
@@ -168,30 +166,36 @@ def score_marks(
         more_free(labels.with_name("mark_free.csv"))
     )
     marked = {name for name, marks in labelled.items() if marks}
+    by_eye = spread((sample for sample in samples if sample.image in free), limit)
+    drawn = _draw(lab, by_eye, "drawn marks", advance)
     real = []
     wanted = spread(samples, limit)
     for number, sample in enumerate(wanted, start=1):
         real.append(lab.real(sample))
         advance("published images", number, len(wanted))
-    silent = {
-        row.image for row in real if row.cases and not row.removed_px and row.image not in free | marked
-    }
-    grounds = spread((sample for sample in samples if sample.image in free | silent), limit)
-    if not grounds:
+    silent = {row.image for row in real if row.cases and not row.removed_px} - free - marked
+    left = None if limit is None else limit - len(by_eye)
+    by_cleaner = spread((sample for sample in samples if sample.image in silent), left)
+    drawn += _draw(lab, by_cleaner, "drawn marks, more images", advance)
+    if not drawn:
         raise SettingsError(
             f"{labels} names none of these images as free of marks, and the cleaner found some on all.",
             "Name another fold, or label some images with zeros.",
         )
-    drawn = []
-    for number, sample in enumerate(grounds, start=1):
-        drawn += [lab.drawn(sample, drawing) for drawing in range(DRAWINGS)]
-        advance("drawn marks", number, len(grounds))
     return {
         "conventions": _CONVENTIONS,
         "seed": lab.seed,
         "real": _real(real, resamples),
         "drawn": _drawn(drawn, free, resamples),
     }
+
+
+def _draw(lab: Lab, grounds: Sequence[Sample], title: str, advance: Advance) -> list[Row]:
+    rows = []
+    for number, sample in enumerate(grounds, start=1):
+        rows += [lab.drawn(sample, drawing) for drawing in range(DRAWINGS)]
+        advance(title, number, len(grounds))
+    return rows
 
 
 _CONVENTIONS = {
