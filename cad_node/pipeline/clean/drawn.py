@@ -23,6 +23,10 @@ LARGEST_STROKE_PX = 30
 LARGEST_BOX_PX = 44
 # A box fills its own bounds; a line of text does so less, but is long. A cyst does neither.
 BOX_FILL = 0.85
+# The plate that a body mark stands on is larger, and fills its bounds so well that no ellipse (0.79)
+# comes near.
+LARGEST_PLATE_PX = 120
+PLATE_FILL = 0.88
 LINE_FILL = 0.5
 LINE_LENGTH = 1.9
 # Crosses and digits that dotted lines join are one piece: strokes for the most part, with knots no wider.
@@ -140,6 +144,7 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     kept &= ~at_rim
     kept &= (
         (boxes & (shorter <= LARGEST_BOX_PX))
+        | ((fill >= PLATE_FILL) & (shorter <= LARGEST_PLATE_PX))
         | (2 * widest <= LARGEST_STROKE_PX)
         | _knotted(weak, labels, np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32))
     )

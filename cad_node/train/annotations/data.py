@@ -1,4 +1,9 @@
-"""Tissue to draw on: copies of real images from which the marks were taken as far as possible."""
+"""Tissue to draw on: copies of real images from which the marks were taken as far as possible.
+
+Where a copy differs from its image a mark was, and between the marks of one picture often lies what
+joined them: a dotted line, which the cleaning step may have missed. To learn it as tissue would teach
+the network to miss it too, so the hull of what was removed is doubtful and does not count.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.errors import SettingsError
-from cad_node.train.data import Sample, clean_path, read_devices, read_manifest, split_by_group
+from cad_node.train.data import Sample, clean_path, read_devices, read_grey, read_manifest, split_by_group
 
 VALIDATION_SHARE = 0.06
 # Scanners that are never learned from, as the manifest's column `device` begins.
 HELD_OUT_DEVICES = ("Toshiba", "U-Systems")
 FEWEST_BACKGROUNDS = 8
+# Marks in this share of the picture at each rim (logos, notes, rulers) join nothing across it.
+RIM_SHARE = 0.1
+# Around a removed mark, its own left-overs.
+_DOUBT_PX = 7
 
 
 @dataclass(frozen=True)
 class Background:
-    """A picture to draw on, uint8 `(rows, columns)`, and the image it comes from."""
+    """A picture to draw on, uint8 `(rows, columns)`, and the image it comes from.
+
+    `doubtful`, bool of the same shape, is where a mark may have been left.
+    """
 
     sample: Sample
     pixels: NDArray[np.uint8] = field(compare=False, repr=False)
+    doubtful: NDArray[np.bool_] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,16 +92,40 @@ def backgrounds(data: Path, clean: Path, folds: Sequence[int], per_data_set: int
             "Make them with python -m benchmarks.clean_dataset, and name the folder with --clean-cache.",
         )
     split = split_by_group(chosen, VALIDATION_SHARE, seed)
-    return Backgrounds(_load(clean, split.training), _load(clean, split.validation), tuple(sorted(folds)))
+    return Backgrounds(
+        _load(data, clean, split.training), _load(data, clean, split.validation), tuple(sorted(folds))
+    )
 
 
-def _load(clean: Path, samples: Sequence[Sample]) -> tuple[Background, ...]:
+def _load(data: Path, clean: Path, samples: Sequence[Sample]) -> tuple[Background, ...]:
     loaded = []
     for sample in samples:
-        pixels = cv2.imread(str(clean_path(clean, sample)), cv2.IMREAD_GRAYSCALE)
-        if pixels is not None:
-            loaded.append(Background(sample, np.asarray(pixels, np.uint8)))
+        copy = cv2.imread(str(clean_path(clean, sample)), cv2.IMREAD_GRAYSCALE)
+        if copy is not None:
+            pixels = np.asarray(copy, np.uint8)
+            loaded.append(Background(sample, pixels, doubtful(read_grey(data / sample.image), pixels)))
     return tuple(loaded)
+
+
+def doubtful(image: NDArray[np.uint8], copy: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a mark may be left on a cleaned copy, bool `(rows, columns)`.
+
+    Around each removed mark, and between the marks removed from the inner part of the picture.
+    What the copy shows as background (zero) is no mark.
+    """
+    removed = (image != copy) & (copy > 0)
+    if not removed.any():
+        return np.zeros(copy.shape, dtype=bool)
+    rows, columns = copy.shape
+    inner = np.zeros(copy.shape, dtype=bool)
+    above, beside = round(RIM_SHARE * rows), round(RIM_SHARE * columns)
+    inner[above : rows - above, beside : columns - beside] = True
+    canvas = removed.astype(np.uint8)
+    points = cv2.findNonZero((removed & inner).astype(np.uint8))
+    if points is not None:
+        cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
+    side = 2 * _DOUBT_PX + 1
+    return np.asarray(cv2.dilate(canvas, np.ones((side, side), np.uint8)) > 0)
 
 
 def held_out(data: Path, folds: Sequence[int]) -> Mapping[str, str]:

@@ -143,7 +143,7 @@ def write_annotation_card(bundle: AnnotationBundle) -> None:
         "## Data and training\n",
         f"```\n{train['command']}\n```\n",
         f"Marks drawn with exact truth on {_grounds(data)}: copies of published images from which the node\n"
-        "had removed the marks. Faces of "
+        "had removed the marks; around and between removed marks, tissue did not count. Faces of "
         f"{len(data['families'])} font families and OpenCV's strokes, 8 to 26 px; contrast from 14 grey\n"
         "levels; calipers, lines, pictograms; needles, reflections, flow and coarse speckle drawn as tissue.\n"
         f"{data.get('steps', settings['steps'])} steps of {settings['batch']} patches of "

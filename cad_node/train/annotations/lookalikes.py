@@ -58,7 +58,34 @@ def reflections(grey: Grey, rng: np.random.Generator) -> Grey:
     soft = cv2.GaussianBlur(
         layer, (0, 0), sigmaX=float(rng.uniform(1.0, 2.5)), sigmaY=float(rng.uniform(0.7, 1.3))
     )
-    return _brightened(grey, np.asarray(soft, np.uint8), rng, grain=0.4)
+    return _brightened(grey, np.asarray(soft, np.uint8), rng, grain=float(rng.uniform(0, 0.4)))
+
+
+def membranes(grey: Grey, rng: np.random.Generator) -> Grey:
+    """Long bright echoes of a capsule, a fascia or an implant: smooth, soft-edged, of uneven level."""
+    rows, columns = grey.shape
+    layer = np.zeros(grey.shape, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        along = np.linspace(0, 1, 60)
+        length, tilt = float(rng.uniform(40, 260)), float(rng.normal(0, 0.5))
+        bend = sum(
+            float(rng.normal(0, 0.16 / wave)) * np.sin(wave * np.pi * along + rng.uniform(0, 6))
+            for wave in (1, 2, 3)
+        )
+        column = rng.uniform(-20, columns) + length * (along * math.cos(tilt) - bend * math.sin(tilt))
+        row = rng.uniform(0, rows) + length * (along * math.sin(tilt) + bend * math.cos(tilt))
+        strength = 1 + 0.4 * np.sin(along * rng.uniform(3, 14) + rng.uniform(0, 6))
+        level, width = float(rng.uniform(70, 230)), int(rng.integers(1, 4))
+        points = np.round(16 * np.stack([column, row], axis=1)).astype(int)
+        for number in range(len(points) - 1):
+            ends = (tuple(points[number].tolist()), tuple(points[number + 1].tolist()))
+            cv2.line(
+                layer, ends[0], ends[1], float(level * strength[number] / 1.4), width, cv2.LINE_8, shift=4
+            )
+    soft = cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.8)))
+    return _brightened(
+        grey, np.asarray(np.clip(soft, 0, 255), np.uint8), rng, grain=float(rng.uniform(0, 0.4))
+    )
 
 
 def calcifications(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -99,6 +126,7 @@ def grain(grey: Grey, rng: np.random.Generator) -> Grey:
 LOOKALIKES: tuple[Callable[[Grey, np.random.Generator], Grey], ...] = (
     needle,
     reflections,
+    membranes,
     calcifications,
     flow,
     grain,

@@ -4,9 +4,10 @@ Every patch is drawn from (seed, step, place in the batch), so an interrupted ru
 goes on from its last checkpoint as if it had not stopped.
 
 The copies that marks are drawn on were cleaned by a machine and still hold marks,
-which would be learned as tissue. After `doubt_after` of the run, tissue that the
-network is sure to be a mark is therefore taken out of the loss: what it mistakes
-is far less sure before it gets there, and is still unlearned.
+which would be learned as tissue. Where some are likely (`data.doubtful`), tissue does
+not count. After `doubt_after` of the run, tissue that the network is sure to be a mark
+is taken out of the loss as well: what it mistakes is far less sure before it gets there,
+and is still unlearned.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def batch_of(
     for place in range(settings.batch):
         rng = np.random.default_rng((settings.seed, step, place))
         ground = grounds[int(rng.integers(0, len(grounds)))]
-        pictures[place], kinds[place] = patch(ground.pixels, settings.patches, faces, rng)
+        pictures[place], kinds[place] = patch(ground.pixels, settings.patches, faces, rng, ground.doubtful)
     return to_input(pictures), torch.from_numpy(kinds.astype(np.int64))
 
 
@@ -115,16 +116,20 @@ def train_annotations(
     settings: AnnotationTraining,
     folder: Path,
     report: Callable[[str], None] = logger.info,
+    start_from: Mapping[str, Tensor] | None = None,
 ) -> AnnotationNetwork:
     """Train, or go on with, the run in `folder` and return the averaged network.
 
     `folder` receives ``checkpoint.pt`` and a row of ``log.csv`` every `steps_an_epoch` steps.
+    `start_from` are weights to begin with, in place of random ones.
     """
     cv2.setNumThreads(1)
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
     network = build(settings.network)
+    if start_from is not None:
+        network.load_state_dict(dict(start_from))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.peak_rate, weight_decay=settings.weight_decay

@@ -122,7 +122,7 @@ def annotate(canvas: Canvas, rng: np.random.Generator, faces: Faces) -> list[Dra
         drawn.append(_anywhere(canvas, text(rng, what, faces), rng))
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.35, 0.25, 0.1]))):
         drawn.extend(_measurement(canvas, rng, faces))
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:
         line = graphics.LINES[int(rng.integers(0, len(graphics.LINES)))]
         drawn.append(_anywhere(canvas, line(rng), rng))
     for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15]))):
@@ -188,7 +188,7 @@ def _measurement(canvas: Canvas, rng: np.random.Generator, faces: Faces) -> list
     )
     level, halo_grey = contrast(rng, ground), 0.0 if rng.random() < 0.8 else 40.0
     drawn: list[Drawn | None] = []
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         line = graphics.measuring_line(rng, rise, run)
         top, left = min(row, row + rise) - 3, min(column, column + run) - 3
         drawn.append(_put(canvas, line, round(top), round(left), rng, level * float(rng.uniform(0.6, 1.0))))

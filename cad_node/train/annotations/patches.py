@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cad_node.networks.annotation_model import scale_of
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.annotations.lookalikes import LOOKALIKES
-from cad_node.train.annotations.overlay import Canvas, annotate
+from cad_node.train.annotations.overlay import UNSURE, Canvas, annotate
 
 Grey = NDArray[np.uint8]
 # Room that the scaling and the coding of what lies beyond a patch may reach into.
@@ -27,22 +27,34 @@ class Patches:
     zoom: float = 0.2
     """Standard deviation of the logarithm of the factor that the running scale is varied by."""
     gain: float = 0.6
-    lookalikes: float = 0.45
+    lookalikes: float = 0.6
     jpeg: float = 0.35
     blur: float = 0.12
     noise: float = 0.12
 
 
-def patch(background: Grey, how: Patches, faces: Faces, rng: np.random.Generator) -> tuple[Grey, Grey]:
-    """Picture and kinds, uint8 `(size, size)` each, of a random part of a background."""
+def patch(
+    background: Grey,
+    how: Patches,
+    faces: Faces,
+    rng: np.random.Generator,
+    doubtful: NDArray[np.bool_] | None = None,
+) -> tuple[Grey, Grey]:
+    """Picture and kinds, uint8 `(size, size)` each, of a random part of a background.
+
+    Undrawn pixels where the background is `doubtful` are `UNSURE`.
+    """
     zoom = scale_of(background.shape) * math.exp(float(np.clip(rng.normal(0, how.zoom), -0.5, 0.5)))
     side = math.ceil(how.size_px / zoom) + 2 * _MARGIN_PX
     rows, columns = background.shape
     top = int(rng.integers(0, max(1, rows - side + 1)))
     left = int(rng.integers(0, max(1, columns - side + 1)))
-    part = background[top : top + side, left : left + side]
+    box = np.s_[top : top + side, left : left + side]
+    part = background[box]
+    unsure = None if doubtful is None else doubtful[box]
     if rng.random() < 0.5:
         part = part[:, ::-1]
+        unsure = None if unsure is None else unsure[:, ::-1]
     grey = np.ascontiguousarray(part)
     if rng.random() < how.gain:
         grey = _gain(grey, rng)
@@ -50,6 +62,8 @@ def patch(background: Grey, how: Patches, faces: Faces, rng: np.random.Generator
         for number in rng.choice(len(LOOKALIKES), int(rng.integers(1, 3)), replace=False):
             grey = LOOKALIKES[int(number)](grey, rng)
     canvas = Canvas(grey)
+    if unsure is not None:
+        canvas.kinds[unsure] = UNSURE
     annotate(canvas, rng, faces)
     pixels = _coded(canvas.pixels, how, rng)
     return _scaled(pixels, canvas.kinds, zoom, how.size_px)

@@ -63,6 +63,15 @@ def test_filled_boxes_and_bold_lines_are_taken():
     assert (believable(drawn, 0.8, 0.4) == (drawn > 0)).all()
 
 
+def test_plate_of_a_body_mark_is_taken_and_a_cyst_of_its_size_is_not():
+    drawn = np.zeros((200, 300), np.float32)
+    drawn[30:120, 20:105] = 0.9
+    plate = drawn > 0
+    cv2.ellipse(drawn, (220, 90), (45, 40), 0, 0, 360, 0.9, -1)
+
+    assert (believable(drawn, 0.8, 0.4) == plate).all()
+
+
 def test_a_mark_needs_a_sure_pixel_and_then_reaches_as_far_as_its_spread():
     drawn = np.zeros((40, 60), np.float32)
     drawn[10, 5:25] = 0.5

@@ -18,4 +18,6 @@ def tissue(seed: int, rows: int = 240, columns: int = 300):
 
 
 def background(seed: int) -> Background:
-    return Background(Sample("BUSI", f"{seed}.png", "benign", f"group {seed}", 1), tissue(seed))
+    pixels = tissue(seed)
+    sample = Sample("BUSI", f"{seed}.png", "benign", f"group {seed}", 1)
+    return Background(sample, pixels, np.zeros(pixels.shape, dtype=bool))

@@ -1,11 +1,17 @@
 """The run goes on as if it had not stopped, and doubtful pixels do not count."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from cad_node.errors import SettingsError
+from cad_node.train.annotations.export import Cut, export_annotations
 from cad_node.train.annotations.loop import AnnotationTraining, batch_of, loss_of, train_annotations
 from cad_node.train.annotations.overlay import UNSURE
 from cad_node.train.annotations.patches import Patches
+from cad_node.train.annotations.run import run_annotations
+from cad_node.train.export import Origin
 
 from .grounds import STROKES_ONLY, background
 
@@ -36,6 +42,30 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path)
     resumed = run(tmp_path / "torn", TINY).state_dict()
 
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_run_that_starts_from_weights_goes_on_from_them(tmp_path):
+    first = run(tmp_path / "first", TINY)
+    still = replace(TINY, peak_rate=1e-9, steps=1)
+
+    second = train_annotations(
+        GROUNDS, GROUNDS, STROKES_ONLY, still, tmp_path / "second", lambda _line: None, first.state_dict()
+    )
+
+    for mine, theirs in zip(second.parameters(), first.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_weights_that_have_seen_another_fold_are_refused(tmp_path):
+    origin = Origin({"folds": [1, 5], "training": {"images": 1, "groups": 1}, "held_out_devices": []}, "")
+    network = run(tmp_path / "run", TINY)
+    seen = tmp_path / "seen"
+    export_annotations(network, TINY, Cut(0.8, 0.4), origin, STROKES_ONLY, seen, "1.0.0")
+
+    with pytest.raises(SettingsError, match="trained on folds 1, 5"):
+        run_annotations(
+            tmp_path, tmp_path, (1, 2), TINY, tmp_path / "next", None, "1.0.1", print, start_from=seen
+        )
 
 
 def test_run_writes_a_row_an_epoch_and_says_how_long_it_takes(tmp_path):
