@@ -133,7 +133,9 @@ class Copier:
         self._pseudonyms = Pseudonyms(plan.secret)
         # A copy is written only after the check, whatever the settings say of analyses.
         checked = settings.pipeline.model_copy(update={"verify_cleaning": True})
-        self._cleaner = cleaner or load_cleaner(settings.model_copy(update={"pipeline": checked}))
+        self._cleaner = cleaner or load_cleaner(
+            settings.model_copy(update={"pipeline": checked}), with_notes=False
+        )
         self._fill = INPAINTERS[settings.pipeline.inpainting].fill
         reader = SecondReader(settings.pipeline.verify_confidence, threads)
         self._is_readable = is_readable or (

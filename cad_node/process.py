@@ -35,7 +35,7 @@ from cad_node.logs import study_context
 from cad_node.networks import load_model
 from cad_node.networks.annotation_model import load_annotation_bundle, load_annotation_model
 from cad_node.networks.bundle import Bundle, load_bundle
-from cad_node.pipeline.clean import Cleaner
+from cad_node.pipeline.clean import Cleaner, Surroundings
 from cad_node.pipeline.run import Steps, analyse
 from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
@@ -189,8 +189,10 @@ def load_processor(settings: NodeSettings) -> Processor:
     return Processor(settings, templates, steps, _digest(settings, steps.provenance))
 
 
-def load_cleaner(settings: NodeSettings) -> Cleaner:
+def load_cleaner(settings: NodeSettings, *, with_notes: bool = True) -> Cleaner:
     """The cleaner with its detector network, as these settings ask for it.
+
+    `with_notes`: what stands beside the picture is read before it goes.
 
     Raises
     ------
@@ -200,7 +202,8 @@ def load_cleaner(settings: NodeSettings) -> Cleaner:
     threads = network_threads(settings)
     folder = find_model(settings, settings.pipeline.annotation_model)
     network = load_annotation_model(folder, threads=threads)
-    return Cleaner(settings.pipeline, threads=threads, network=network)
+    around = Surroundings(settings.pipeline.ocr_confidence, threads) if with_notes else None
+    return Cleaner(settings.pipeline, threads=threads, network=network, surroundings=around)
 
 
 def network_threads(settings: NodeSettings) -> int:

@@ -190,6 +190,6 @@ def _made_by(settings: NodeSettings, plan: CopyPlan) -> str:
         settings.pipeline.model_dump(mode="json"),
         asdict(plan.keep),
         plan.encoding,
-        load_cleaner(settings).describe(),
+        load_cleaner(settings, with_notes=False).describe(),
     ]
     return hashlib.sha256(json.dumps(made_how, sort_keys=True).encode()).hexdigest()

@@ -7,5 +7,6 @@ can read after the cleaning does not leave at all (`verify`).
 """
 
 from cad_node.pipeline.clean.cleaner import DETECTORS, INPAINTERS, Cleaner
+from cad_node.pipeline.clean.surroundings import Surroundings
 
-__all__ = ["DETECTORS", "INPAINTERS", "Cleaner"]
+__all__ = ["DETECTORS", "INPAINTERS", "Cleaner", "Surroundings"]

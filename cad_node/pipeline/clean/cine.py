@@ -84,7 +84,7 @@ def follow(
         (mark, look.grey) for look in looks for mark in look.marks if not any(mark is one for one in standing)
     ]
     return [
-        _distinct([*standing, *(mark for mark, seen in passing if _still_there(mark, seen, grey))])
+        _distinct([*standing, *(mark for mark, seen in passing if still_there(mark, seen, grey))])
         for grey in greys
     ]
 
@@ -120,7 +120,8 @@ def _relief(grey: Grey) -> Grey:
     return np.asarray(cv2.morphologyEx(np.ascontiguousarray(grey), cv2.MORPH_TOPHAT, kernel), np.uint8)
 
 
-def _still_there(mark: Mark, seen: Grey, grey: Grey) -> bool:
+def still_there(mark: Mark, seen: Grey, grey: Grey) -> bool:
+    """Whether a mark of the picture `seen` has the same pixels in another one."""
     slices = mark.annotation.box.slices
     difference = cv2.absdiff(seen[slices], grey[slices])[mark.mask]
     return bool(difference.size) and float(np.median(difference)) <= LARGEST_DIFFERENCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +24,16 @@ from cad_node.pipeline.clean.verify import Reader, SecondReader, left_over
 from cad_node.settings import PipelineSettings
 
 Fill = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.uint8]]
+
+
+class ScreenReader(Protocol):
+    """Reads the screen around a picture; see `Surroundings`."""
+
+    def read(self, grey: NDArray[np.uint8], region: Box) -> tuple[Mark, ...]:
+        """The lines outside a region that may be notes."""
+
+    def describe(self) -> str:
+        """One line for `cad-node explain` and for provenance."""
 
 
 class Inpainter(NamedTuple):
@@ -49,12 +59,16 @@ MEASURING = frozenset({"caliper", "caliper label", "caliper line", "line"})
 
 @dataclass(frozen=True)
 class _Seen:
-    """A frame with its grey pixels, its region, and its marks where it was searched."""
+    """A frame with its grey pixels, its region, and its marks where it was searched.
+
+    `around` are the lines of text beside the region, which are read and not removed.
+    """
 
     frame: Frame
     grey: NDArray[np.uint8] = field(repr=False)
     region: Box
     marks: tuple[Mark, ...] = ()
+    around: tuple[Mark, ...] = ()
 
 
 @contextmanager
@@ -89,6 +103,8 @@ class Cleaner:
         Other detectors than those of `DETECTORS`.
     reader
         Another reader of cleaned pictures than the second OCR engine.
+    surroundings
+        Reads what stands beside the picture before it goes; without it, that is lost unread.
     """
 
     def __init__(
@@ -99,6 +115,7 @@ class Cleaner:
         network: PixelModel | None = None,
         detectors: Sequence[Detector] | None = None,
         reader: Reader | None = None,
+        surroundings: ScreenReader | None = None,
     ) -> None:
         if detectors is None:
             detectors = [make(settings, threads) for make in DETECTORS.values()]
@@ -107,11 +124,13 @@ class Cleaner:
         self._inpainter = INPAINTERS[settings.inpainting]
         second = reader or SecondReader(settings.verify_confidence, threads)
         self._reader = second if settings.verify_cleaning else None
+        self._surroundings = surroundings
 
     def describe(self) -> tuple[str, ...]:
         """One line a step, in order."""
         return (
             "region: Sequence of Ultrasound Regions; without it, background of zero or modal grey removed",
+            *((self._surroundings.describe(),) if self._surroundings else ()),
             *(detector.describe() for detector in self.detectors),
             f"cine: every {cine.STRETCH}th frame searched in full, marks followed in between",
             f"inpainting: {self._inpainter.description}, mask widened by {inpaint.MARGIN_PX} px; "
@@ -149,14 +168,14 @@ class Cleaner:
             until = len(stretch) if last == len(frames) - 1 else -1
             for one, marks in zip(stretch[:until], followed[:until], strict=True):
                 with _closed(one.frame):
-                    clean = self._remove(one, marks)
+                    clean = self._remove(one, marks, _standing([stretch[0], stretch[-1]], one.grey))
                 yield clean
 
     def clean_frame(self, frame: Frame) -> CleanFrame:
         """One frame by itself, cleaned."""
         seen = self._look(frame)
         with _closed(frame):
-            return self._remove(seen, seen.marks)
+            return self._remove(seen, seen.marks, seen.around)
 
     def _decode(self, frame: Frame, like: _Seen | None = None) -> _Seen:
         with _closed(frame):
@@ -169,7 +188,8 @@ class Cleaner:
     def _look(self, frame: Frame, like: _Seen | None = None) -> _Seen:
         seen = self._decode(frame, like)
         with _closed(frame):
-            return replace(seen, marks=self._search(seen))
+            around = self._surroundings.read(seen.grey, seen.region) if self._surroundings else ()
+            return replace(seen, marks=self._search(seen), around=around)
 
     def _search(self, seen: _Seen) -> tuple[Mark, ...]:
         """The marks of a frame, and what the second reader says must go as well."""
@@ -221,7 +241,7 @@ class Cleaner:
         mask = inpaint.widen(mask)
         return self._inpainter.fill(part, mask), mask
 
-    def _remove(self, seen: _Seen, marks: Sequence[Mark]) -> CleanFrame:
+    def _remove(self, seen: _Seen, marks: Sequence[Mark], around: Sequence[Mark]) -> CleanFrame:
         frame, grey, region = seen.frame, seen.grey, seen.region
         removed = np.zeros(grey.shape, dtype=bool)
         pixels = np.zeros_like(grey)
@@ -236,14 +256,28 @@ class Cleaner:
             spacing=frame.spacing,
             annotations=tuple(mark.annotation for mark in marks),
             removed=removed,
-            notes=read_notes(marks),
+            notes=read_notes(marks, around),
         )
 
 
-def read_notes(marks: Sequence[Mark]) -> SonographerNotes:
-    """What the marks of a frame say, as coded data."""
+def _standing(searched: Sequence[_Seen], grey: NDArray[np.uint8]) -> list[Mark]:
+    """The lines beside the picture that stand in a frame as they stood where they were read."""
+    found: list[Mark] = []
+    for seen in searched:
+        for mark in seen.around:
+            known = any(mark.text == one.text and mark.annotation.box == one.annotation.box for one in found)
+            if not known and cine.still_there(mark, seen.grey, grey):
+                found.append(mark)
+    return found
+
+
+def read_notes(marks: Sequence[Mark], around: Sequence[Mark] = ()) -> SonographerNotes:
+    """What the marks of a frame say, and the lines beside its picture, as coded data."""
     lines = [
-        TypedLine(mark.text, mark.annotation.box, mark.annotation.confidence) for mark in marks if mark.text
+        TypedLine(mark.text, mark.annotation.box, mark.annotation.confidence, inside)
+        for some, inside in ((marks, True), (around, False))
+        for mark in some
+        if mark.text
     ]
     return code_notes(lines, marked=any(mark.annotation.kind in MEASURING for mark in marks))
 

@@ -9,8 +9,8 @@ of unknown words (which may be a name).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -57,6 +57,12 @@ class _Said:
     distances_mm: tuple[float, ...] = ()
     of_breast: bool = False
 
+    @property
+    def is_note(self) -> bool:
+        return bool(
+            self.sides or self.clocks or self.quadrants or self.nipple_mm or self.planes or self.distances_mm
+        )
+
 
 def code_notes(lines: Iterable[TypedLine], *, marked: bool) -> SonographerNotes:
     """What is typed on one image.
@@ -71,8 +77,13 @@ def code_notes(lines: Iterable[TypedLine], *, marked: bool) -> SonographerNotes:
     """
     words = vocabulary()
     notes = [line for line in lines if len(line.text) <= LONGEST_LINE]
-    languages = _languages(notes, words)
-    said = [_read(line, words, languages, marked) for line in notes]
+    inside = [line for line in notes if line.inside]
+    # The language of menus around the picture need not be the sonographer's.
+    said = [
+        _read(line, words, _languages(inside if line.inside else [*inside, line], words), marked)
+        for line in notes
+    ]
+    said = _without_repeats(said)
     # Two letters on an otherwise silent screen may be anything.
     supported = any(one.of_breast for one in said)
     side = _agreed(said, lambda one: one.sides) if supported else None
@@ -106,6 +117,33 @@ def code_notes(lines: Iterable[TypedLine], *, marked: bool) -> SonographerNotes:
     )
 
 
+def may_be_note(text: str) -> bool:
+    """Whether a line around the picture could say something, whatever else is on the screen.
+
+    Examples
+    --------
+    >>> may_be_note("LT BREAST 3:00"), may_be_note("DOE^JANE"), may_be_note("MI 1.1")
+    (True, False, False)
+    """
+    if len(text) > LONGEST_LINE:
+        return False
+    words = vocabulary()
+    line = TypedLine(text, Box(0, 0, 0, 0), 0.0, inside=False)
+    spoken = [_languages([line], words), *(frozenset([name]) for name in words.languages)]
+    return any(_read(line, words, languages, marked=True).is_note for languages in spoken)
+
+
+def _without_repeats(said: Sequence[_Said]) -> list[_Said]:
+    """The lines without distances around the picture that are printed on it, too."""
+    inside = {value for one in said if one.line.inside for value in one.distances_mm}
+    return [
+        one
+        if one.line.inside
+        else replace(one, distances_mm=tuple(value for value in one.distances_mm if value not in inside))
+        for one in said
+    ]
+
+
 def _agreed(said: Sequence[_Said], values: Callable[[_Said], frozenset[_T]]) -> _T | None:
     """The value that all lines agree on; None where there are two."""
     found = {value for one in said for value in values(one)}
@@ -124,6 +162,8 @@ def _read(line: TypedLine, words: Vocabulary, languages: frozenset[str], marked:
     text, hours = typed_numbers.take_oclock(plain(line.text), words)
     text = plain(typed_numbers.mend_digits(text if hours else line.text))
     distances = typed_numbers.caliper_distances_mm(text, words, marked=marked and line.inside)
+    if not (line.inside or typed_numbers.is_named_distance(text, marked=marked)):
+        distances = ()
     if distances:
         return _Said(line, distances_mm=distances, of_breast=True)
     text, nipple_mm = typed_numbers.take_nipple_distance_mm(text, words, beside_clock=bool(hours))
@@ -137,11 +177,16 @@ def _read(line: TypedLine, words: Vocabulary, languages: frozenset[str], marked:
     # Beside more unknown words than known ones, a word may be part of a name.
     if len(telling) + len(hours) + len(times) + len(nipple_mm) <= len(unknown):
         return _Said(line)
-    # Around the picture, 10:00 may be the time of day.
-    if not (line.inside or hours or telling or nipple_mm):
-        times = ()
-    sides, planes = _sides_and_planes(rest, words, complete=not unknown)
+    sides, planes = _sides_and_planes(
+        rest, words, complete=not unknown, letters=line.inside or not any(word.isdigit() for word in rest)
+    )
     quadrants = _quadrants(rest, words, languages)
+    if not line.inside:
+        # 10:00 may be the time of day.
+        times = times if sides or planes or quadrants or nipple_mm else ()
+        clear = bool(hours or (nipple_mm and re.search(r"\d\s?[CM]M", plain(line.text))))
+        if not _is_sure((sides, planes, quadrants, (*hours, *times), nipple_mm), rest, words, clear=clear):
+            return _Said(line)
     return _Said(
         line,
         sides,
@@ -152,6 +197,20 @@ def _read(line: TypedLine, words: Vocabulary, languages: frozenset[str], marked:
         of_breast=bool(hours or times or nipple_mm or quadrants or planes)
         or any(word in words.strong or len(word) >= SHORTEST_OF_PARTED for word in telling),
     )
+
+
+def _is_sure(
+    said: Sequence[Collection[object]], rest: Sequence[str], words: Vocabulary, *, clear: bool
+) -> bool:
+    """Whether a line around the picture, among menus and names, is a note.
+
+    Two statements about a breast are one, and a single one that can hardly mean anything
+    else: a word that says so, or a number whose words do (`clear`).
+    """
+    statements = sum(bool(values) for values in said)
+    beside = any(word in words.breast for word in rest)
+    alone = clear or any(word in words.alone for word in rest)
+    return statements > 0 and (alone or statements + beside > 1)
 
 
 def _words_of(text: str, words: Vocabulary) -> list[str]:
@@ -187,14 +246,22 @@ def _parted(token: str, words: Vocabulary) -> list[str]:
 
 
 def _sides_and_planes(
-    rest: Sequence[str], words: Vocabulary, *, complete: bool
+    rest: Sequence[str], words: Vocabulary, *, complete: bool, letters: bool
 ) -> tuple[frozenset[Laterality], frozenset[ScanPlane]]:
-    """Sides and planes among the words; `complete`: every word of the line is known."""
+    """Sides and planes among the words.
+
+    `complete`: every word of the line is known; `letters`: a single one may be a side.
+    """
     sides: set[Laterality] = set()
     planes: set[ScanPlane] = set()
     for place, word in enumerate(rest):
         meaning = words.strong.get(word)
-        if meaning is None and complete and _stands_for_side(rest, place, words):
+        if (
+            meaning is None
+            and complete
+            and (letters or len(word) > 1)
+            and _stands_for_side(rest, place, words)
+        ):
             meaning = words.weak.get(word)
         if isinstance(meaning, Laterality):
             sides.add(meaning)

@@ -34,6 +34,10 @@ _MENDED = (
     (re.compile(r"(?<=\d)\s?(?:crn|ern|cn)\b"), lambda _: " cm"),
     (re.compile(r"(?<=\d)([.,])\s(?=\d{1,2}\s?[cm]m)", re.IGNORECASE), lambda match: match[1]),
 )
+_NAMED = re.compile(
+    r"(?!2D\b)(?:\d\s?[DL](?![A-Z])|[DL]\s?\d(?![\d.,])|(?:[+X*]\s?|\d\s)?DIST(?:ANCE|ANCIA|ANZ)?(?![A-Z]))"
+)
+_SIGNED = re.compile(rf"(?:[+X*]|\d[:=)])\s?(?:\d+[.,]\d{{2}}\s?{_UNIT}|\d+(?:[.,]\d)?\s?MM)")
 
 
 class _Patterns(NamedTuple):
@@ -122,6 +126,21 @@ def caliper_distances_mm(text: str, words: Vocabulary, *, marked: bool) -> tuple
     return tuple(values) if values and all(low <= value <= high for value in values) else ()
 
 
+def is_named_distance(text: str, *, marked: bool) -> bool:
+    """Whether a line of distances says itself that calipers measured them.
+
+    By D or L and a number, or by the word. Where calipers lie on the picture, their
+    sign or number will do before millimetres, or two decimals: the depth has one.
+    Around the picture its depth, its width and the size of a box look much the same.
+
+    Examples
+    --------
+    >>> [is_named_distance(text, marked=True) for text in ("1 D 1.2 CM", "+ 1.23 CM", "+ 4.0 CM", "WIDTH 38.0 MM")]
+    [True, True, False, False]
+    """
+    return _NAMED.match(text) is not None or (marked and _SIGNED.match(text) is not None)
+
+
 def _take(
     text: str, patterns: tuple[re.Pattern[str], ...], value: Callable[[re.Match[str]], float | None]
 ) -> tuple[str, tuple[float, ...]]:
@@ -160,12 +179,14 @@ def _patterns(words: Vocabulary) -> _Patterns:
     nipple = rf"(?:{_any(words.nipple_words)})(?![A-Z])"
     between = rf"(?:(?:{_any(fillers)})(?![A-Z])\.?\s?)*"
     label = _any(words.caliper_labels)
+    named = _any(tuple(word for word in words.caliper_labels if len(word) > 1))
     # After a label that ends in a digit something must part it from the number: D112.3 is two readings.
     entry = (
         rf"(?:[+X*]\s?(?:\d[\s:=)]\s?)?"
-        rf"|\d\s?(?:(?:{label})\s?[:=]?\s?|[:=)]\s?|\s)"
+        # 2D is the mode of the picture, and its depth stands beside it.
+        rf"|(?!2D\b)\d\s?(?:(?:{label})\s?[:=]?\s?|[:=)]\s?|\s)"
         rf"|(?:{label})\.?\s?\d\s?[:=]\s?|(?:{label})\.?\s?\d\s"
-        rf"|(?:{_any(tuple(word for word in words.caliper_labels if len(word) > 1))})\.?\s?(?:[:=]\s?|\s|(?=\d[.,])))"
+        rf"|(?:[+X*]\s?)?(?:{named})\.?\s?(?:[:=]\s?|\s|(?=\d[.,])))"
         rf"{_NUMBER}\s?{_UNIT}{_UNIT_END}"
     )
     return _Patterns(

@@ -26,7 +26,8 @@ class Vocabulary:
     """What each word means; words are plain capitals.
 
     `weak` words count only in a line of known words, `letters` only beside one
-    of the words named with them.
+    of the words named with them. Around the picture a line needs two statements,
+    a word of `breast` being half of them, or one of `alone`.
     """
 
     strong: Mapping[str, Meaning]
@@ -38,6 +39,8 @@ class Vocabulary:
     languages: Mapping[str, frozenset[str]]
     known: frozenset[str]
     fillers: frozenset[str]
+    breast: frozenset[str]
+    alone: frozenset[str]
     clock_before: tuple[str, ...]
     clock_after: tuple[str, ...]
     nipple_alone: tuple[str, ...]
@@ -101,6 +104,8 @@ def vocabulary() -> Vocabulary:
         languages={name: frozenset(words) for name, words in content["language"].items()},
         known=frozenset(_all_words(content)),
         fillers=frozenset(content["neutral"]["filler"]),
+        breast=frozenset(content["neutral"]["breast"]),
+        alone=frozenset(content["around"]["alone"]),
         clock_before=_longest_first(content["clock"]["before"]),
         clock_after=_longest_first(content["clock"]["after"]),
         nipple_alone=_longest_first(content["nipple"]["alone"]),
