@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cad_node.domain import Box, Laterality, Quadrant, ScanPlane, SonographerNotes
-from cad_node.pipeline.clean.notes import TypedLine, code_notes
+from cad_node.pipeline.clean.notes import TypedLine, code_notes, may_be_note
 
 BOX = Box(10, 24, 5, 90)
 R, L = Laterality.RIGHT, Laterality.LEFT
@@ -348,6 +348,77 @@ def test_a_lone_number_of_millimetres_is_a_distance_only_where_calipers_lie() ->
 def test_around_the_picture_half_past_ten_may_be_the_time_of_day() -> None:
     assert said(notes("10:30", inside=False)) == {}
     assert said(notes("RT 10:30", inside=False)) == {"laterality": R, "clock_face": 10.5}
+
+
+# What stands around the picture in the same letters as a note. On it, some of these are one.
+AROUND_NOTHING = [
+    "RT",
+    "AR 2",
+    "LONG",
+    "LONG, RITA",
+    "IZQUIERDO",
+    "LINKE",
+    "GAUCHE MARIE",
+    "UOQ",
+    "SON: CSI",
+    "TECH: LT",
+    "N+3",
+    "FN 4",
+    "H 5",
+    "10H",
+    "10 Uhr",
+    "Breast",
+    "Breast 10:30",
+    "Breast R 12",
+    "Adv Breast",
+    "US BREAST COMPLETE",
+    "12L5 / Breast",
+    "2D 4.0 cm",
+    "1 4.0 cm",
+    "x3 4.0cm",
+    "+4.0cm",
+    "3.8 x 4.0 cm",
+    "Width 3.8 cm",
+    "A1 1.2 cm",
+]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("text", [*AROUND_NOTHING, *NOTHING])
+def test_around_the_picture_names_menus_and_scales_say_nothing(text: str, marked: bool) -> None:
+    assert said(notes(text, marked=marked, inside=False)) == {}
+
+
+@pytest.mark.parametrize("text", [text for text in WHOLE_LINES if text != "Mamma re. 2 Uhr"])
+def test_around_the_picture_a_line_of_several_notes_is_read_as_on_it(text: str) -> None:
+    assert said(notes(text, inside=False)) == WHOLE_LINES[text]
+    assert may_be_note(text)
+
+
+def test_around_the_picture_a_distance_needs_its_name_or_calipers_on_the_picture() -> None:
+    assert said(notes("D1 12.3 mm", inside=False)) == {"distances": (12.3,)}
+    assert said(notes("+ Dist 1.23 cm", inside=False)) == {"distances": (12.3,)}
+    assert said(notes("+ 1.23 cm", inside=False)) == {}
+    assert said(notes("+ 1.23 cm", inside=False, marked=True)) == {"distances": (12.3,)}
+
+
+def test_what_stands_on_the_picture_and_around_it_must_agree() -> None:
+    inside = TypedLine("RIGHT BREAST 10:00", BOX, 0.9)
+    around = TypedLine("LEFT BREAST 10:00", BOX, 0.9, inside=False)
+
+    assert said(code_notes([inside, around], marked=False)) == {"clock_face": 10}
+
+
+def test_a_distance_printed_on_the_picture_and_around_it_is_one() -> None:
+    lines = [TypedLine("D1 12.3 mm", BOX, 0.9), TypedLine("1 D 12.3 mm", BOX, 0.9, inside=False)]
+
+    assert said(code_notes(lines, marked=False)) == {"distances": (12.3,)}
+
+
+def test_the_language_of_the_menus_is_not_the_sonographers() -> None:
+    lines = [TypedLine("UIQ", BOX, 0.9), TypedLine("RIGHT BREAST MASS", BOX, 0.9, inside=False)]
+
+    assert said(code_notes(lines, marked=False)) == {"laterality": R}
 
 
 def test_confidence_and_boxes_are_those_of_the_lines_that_were_kept() -> None:
