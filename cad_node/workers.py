@@ -143,11 +143,13 @@ class WorkerPool(Generic[_Task, _Answer]):
                 self._changed.wait_for(lambda: self._closed or (self._idle and not self._urgent))
             else:
                 self._urgent += 1
-                while not (self._closed or self._idle):
-                    for worker in self._yielding[: self._urgent]:
-                        worker.ask_to_give_way()
-                    self._changed.wait()
-                self._urgent -= 1
+                try:
+                    while not (self._closed or self._idle):
+                        for worker in self._yielding[: self._urgent]:
+                            worker.ask_to_give_way()
+                        self._changed.wait()
+                finally:
+                    self._urgent -= 1
                 # Where several became idle at once, one that can wait may go, too.
                 self._changed.notify_all()
             if self._closed:

@@ -242,11 +242,12 @@ class JobEngine:
     def _reconcile(self) -> None:
         """Have whatever the journal counts as started really be on its way."""
         for record in self._journal.revisions.started():
-            if not self._workflows.is_known(record):
-                if record.made_for:
-                    self._journal.reanalysis.put_back(record)
-                else:
-                    self._workflows.enqueue(record)
+            known = self._workflows.is_known(record)
+            if record.made_for:
+                if not known or self._workflows.has_ended(record):
+                    self._journal.reanalysis.put_back(record, begun=known)
+            elif not known:
+                self._workflows.enqueue(record)
             elif self._workflows.has_ended(record) and self._journal.revisions.restart(record):
                 logger.warning("a workflow of study %s ended without a result", record.study_instance_uid)
 

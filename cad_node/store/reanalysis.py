@@ -229,10 +229,11 @@ class Reanalysis:
         with self._reading.begin() as connection:
             return {row[0]: int(row[1]) for row in connection.execute(query)}
 
-    def put_back(self, record: RevisionRecord) -> None:
-        """Have an order that was begun wait again, as if it had not been.
+    def put_back(self, record: RevisionRecord, *, begun: bool = False) -> None:
+        """Have an order wait again, as if it had not been begun; `begun`: that counts as a start all the same.
 
-        Where instances came meanwhile it goes: their revision is made by the same node.
+        Where instances came meanwhile it goes: their revision waits for it, and is made
+        by the model of today, too.
         """
         with self._engine.begin() as connection:
             connection.execute(
@@ -246,7 +247,7 @@ class Reanalysis:
                 .values(
                     state=RevisionState.WAITING,
                     run=revisions.c.run + 1,
-                    starts=sa.case((revisions.c.starts > 0, revisions.c.starts - 1), else_=0),
+                    starts=revisions.c.starts if begun else _one_less(revisions.c.starts),
                     executor="",
                 )
             )
@@ -274,6 +275,10 @@ def drop_orders(connection: Connection, study_instance_uid: str, other_than: str
                     table.c.study_instance_uid == study_instance_uid, table.c.revision == revision
                 )
             )
+
+
+def _one_less(starts: sa.Column[int]) -> sa.ColumnElement[int]:
+    return sa.case((starts > 0, starts - 1), else_=0)
 
 
 def _outdated() -> sa.ColumnElement[bool]:

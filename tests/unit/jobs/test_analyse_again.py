@@ -163,6 +163,24 @@ def test_an_order_begun_under_a_model_that_the_node_no_longer_has_waits_for_it(
 
 
 @pytest.mark.usefixtures("_analysed_before")
+def test_an_order_that_the_engine_lost_does_not_stop_what_came_in_behind_it(
+    engine_of: Make, journal: Journal, results: ResultStore
+) -> None:
+    order_all(journal)
+    order = journal.reanalysis.startable(NEW.digest)
+    assert order is not None
+    journal.revisions.begin(order, "node-1")
+    journal.record_instance(stored(order.study_instance_uid, 2))
+    journal.close_study(order.study_instance_uid)
+
+    with engine_of(processing(results, made=NEW), NEW, FakeDestination()) as engine:
+        assert engine.wait_idle(WAIT_S)
+
+    assert journal.reanalysis.counts() == {NEW: 3}
+    assert [record.made_for for record in journal.revisions.of_study(order.study_instance_uid)] == ["", ""]
+
+
+@pytest.mark.usefixtures("_analysed_before")
 def test_what_is_held_is_held_again(settings: NodeSettings, journal: Journal, results: ResultStore) -> None:
     order_all(journal)
     held = settings.destinations[0].model_copy(update={"name": "pacs", "hold": True})

@@ -172,6 +172,17 @@ def test_what_is_put_back_goes_where_instances_came_meanwhile(journal: Journal) 
     assert journal.revisions.startable() == [late]
 
 
+def test_a_start_that_came_to_nothing_counts_where_it_is_said(journal: Journal) -> None:
+    done(journal, received(journal))
+    order = ordered(journal)
+    journal.revisions.begin(order, "node-1")
+
+    journal.reanalysis.put_back(order, begun=True)
+
+    again = record_of(journal, STUDY, order.revision)
+    assert (again.state, again.starts) == (RevisionState.WAITING, 1)
+
+
 def test_what_came_in_is_never_put_back_or_withdrawn(journal: Journal) -> None:
     record = received(journal)
 

@@ -1,0 +1,137 @@
+"""What the wiring itself decides; no model is loaded and no worker started."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from cad_node import node as wiring
+from cad_node.domain import MadeBy, ReceivedInstance
+from cad_node.errors import SourceGoneError
+from cad_node.node import Node
+from cad_node.process import StudyTask
+from cad_node.settings import NodeSettings
+from tests.factories import us_image, write
+from tests.unit.jobs.stubs import made_by, write_results
+
+
+class _Pool:
+    """In place of the workers: notes what it was given, and writes a result of `model`."""
+
+    model = made_by("1")
+
+    def __init__(self, *_: object) -> None:
+        self.tasks: list[tuple[StudyTask, bool]] = []
+
+    def process(self, task: StudyTask, *, can_wait: bool = False) -> None:
+        self.tasks.append((task, can_wait))
+        write_results(task.output, "1.2.3", f"{len(self.tasks):08x}", self.model)
+
+
+@pytest.fixture
+def node_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[MadeBy], Node]]:
+    """Call it for the node, started with another model each time."""
+    made: list[Node] = []
+    monkeypatch.setattr(wiring, "WorkerPool", _Pool)
+
+    def make(model: MadeBy) -> Node:
+        close()
+        monkeypatch.setattr(wiring, "making", lambda _: model)
+        settings = NodeSettings(data_dir=tmp_path / "data", receive={"disk_reserve_bytes": 0})  # type: ignore[arg-type]
+        made.append(Node(settings))
+        return made[-1]
+
+    def close() -> None:
+        for node in made:
+            node.journal.close()
+            node._lock.close()
+        made.clear()
+
+    yield make
+    close()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Dataset:
+    return us_image()
+
+
+def send(node: Node, image: Dataset, folder: Path) -> None:
+    node._accept(
+        ReceivedInstance(
+            study_instance_uid=str(image.StudyInstanceUID),
+            series_instance_uid=str(image.SeriesInstanceUID),
+            sop_instance_uid=str(image.SOPInstanceUID),
+            sop_class_uid=str(image.SOPClassUID),
+            transfer_syntax_uid=str(image.file_meta.TransferSyntaxUID),
+            calling_ae_title="SCANNER",
+            part10=write(image, folder).read_bytes(),
+        )
+    )
+
+
+def analyse(node: Node, image: Dataset) -> str:
+    """As the engine would: close the study, make its results, note them; the revision."""
+    uid = str(image.StudyInstanceUID)
+    node.journal.close_study(uid)
+    record = node.journal.revisions.of_study(uid)[-1]
+    node._process(uid, record.revision)
+    node.journal.revisions.finish(record, ["pacs"], (), node.results.made_by(uid, record.revision))
+    return record.revision
+
+
+def test_a_study_sent_again_is_spoken_of_once_where_its_result_is_of_another_model(
+    node_of: Callable[[MadeBy], Node], image: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = node_of(made_by("1"))
+    send(node, image, tmp_path)
+    analyse(node, image)
+    with caplog.at_level(logging.WARNING):
+        send(node, image, tmp_path)
+        assert "sent again" not in caplog.text
+
+        node = node_of(made_by("2"))
+        for _ in range(3):
+            send(node, image, tmp_path)
+
+    assert caplog.text.count("its result stays the one by breast-us 1") == 1
+    assert "this node does now (breast-us 2)" in caplog.text
+    assert len(node.journal.revisions.all()) == 1
+
+
+def test_an_old_study_can_wait_and_is_given_all_that_was_made_of_it(
+    node_of: Callable[[MadeBy], Node], image: Dataset, tmp_path: Path
+) -> None:
+    node = node_of(made_by("1"))
+    send(node, image, tmp_path)
+    analyse(node, image)
+    for model in ("2", "3"):
+        (latest,) = node.journal.reanalysis.latest()
+        assert latest.last is not None
+        assert node.journal.reanalysis.order(latest.last, model)
+        analyse(node, image)
+
+    assert [can_wait for _, can_wait in node.pool.tasks] == [False, True, True]  # type: ignore[attr-defined]
+    earlier = [[path.parent.name[:4] for path in task.earlier] for task, _ in node.pool.tasks]  # type: ignore[attr-defined]
+    assert earlier == [[], ["0001"] * 2, ["0001"] * 2 + ["0002"] * 2]
+
+
+def test_a_study_of_which_a_file_is_gone_fails_instead_of_being_halved(
+    node_of: Callable[[MadeBy], Node], image: Dataset, tmp_path: Path
+) -> None:
+    node = node_of(made_by("1"))
+    send(node, image, tmp_path)
+    send(node, us_image(study_instance_uid=image.StudyInstanceUID, instance_number=2), tmp_path)
+    uid = str(image.StudyInstanceUID)
+    revision = node.journal.close_study(uid)
+    assert revision is not None
+    node.inbox.files_of(uid)[0].unlink()
+
+    with pytest.raises(SourceGoneError, match="1 of 2 files of the study are no longer in the inbox"):
+        node._process(uid, revision)
+
+    assert node.pool.tasks == []  # type: ignore[attr-defined]
