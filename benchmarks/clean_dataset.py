@@ -2,8 +2,8 @@
 
     python -m benchmarks.clean_dataset --data DIR --output DIR [--fold 5] [--workers 2]
 
-`DIR` holds `manifest.csv` (columns `image`, `fold`) and the images it names. The
-copies keep path and size, are grey PNG, and lie under `--output`. Images that
+`DIR` lies in any layout that can be trained on. The copies keep name and size, are
+grey PNG, and lie under `--output`; those of DICOM are of the tissue region, as it is learned from. Images that
 are there already are skipped, so a run can be interrupted and started again. An
 image on which text can still be read gets no copy; the run counts them and names them.
 """
@@ -11,7 +11,6 @@ image on which text can still be read gets no copy; the run counts them and name
 from __future__ import annotations
 
 import argparse
-import csv
 import multiprocessing
 import os
 import time
@@ -25,6 +24,8 @@ from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner
 from cad_node.process import load_cleaner
 from cad_node.settings import NodeSettings, RuntimeSettings
+from cad_node.train.data import Sample, clean_path, read_rows
+from cad_node.train.sources.dicom_picture import DicomPicture
 
 _cleaner: Cleaner | None = None
 
@@ -41,23 +42,25 @@ def frame_of(path: Path) -> Frame:
     return Frame(reference, 1, pixels)
 
 
-def clean_one(task: tuple[str, str]) -> tuple[str, int | None]:
-    """Clean one file into another; returns its path and the number of marks, None where none was written."""
+def clean_one(task: tuple[Path, Sample, Path]) -> tuple[str, int | None]:
+    """Clean one image into a file; returns its name and the number of marks, None where none was written."""
     global _cleaner  # noqa: PLW0603  one engine a process
-    source, target = (Path(part) for part in task)
+    folder, sample, target = task
     if _cleaner is None:
         cv2.setNumThreads(1)
         _cleaner = load_cleaner(NodeSettings(runtime=RuntimeSettings(threads=1)))
-    frame = frame_of(source)
+    is_dicom = isinstance(sample.picture, DicomPicture)
+    frame = sample.picture.frame(folder) if is_dicom else frame_of(folder / sample.image)
     try:
         clean = next(iter(_cleaner.clean_image([frame])))
     except CleaningError:
-        return task[0], None
+        return sample.image, None
+    pixels = clean.pixels[sample.picture.region(folder).slices] if is_dicom else clean.pixels
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.png")
-    cv2.imwrite(str(unfinished), np.asarray(clean.pixels))
+    cv2.imwrite(str(unfinished), np.ascontiguousarray(pixels))
     unfinished.replace(target)
-    return task[0], len(clean.annotations)
+    return sample.image, len(clean.annotations)
 
 
 def main() -> None:
@@ -67,15 +70,11 @@ def main() -> None:
     parser.add_argument("--fold", type=int, help="only this fold")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    with (options.data / "manifest.csv").open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if options.fold in (None, int(row["fold"]))]
+    samples = [row.sample for row in read_rows(options.data) if options.fold in (None, row.sample.fold)]
     # The test fold first: what waits for it can start.
-    rows.sort(key=lambda row: (row["fold"] != "5", row["image"]))
-    tasks = [
-        (str(options.data / row["image"]), str((options.output / row["image"]).with_suffix(".png")))
-        for row in rows
-    ]
-    todo = [task for task in tasks if not Path(task[1]).exists()]
+    samples.sort(key=lambda sample: (sample.fold != 5, sample.image))
+    tasks = [(options.data, sample, clean_path(options.output, sample)) for sample in samples]
+    todo = [task for task in tasks if not task[2].exists()]
     print(f"{len(tasks)} images, {len(tasks) - len(todo)} done before", flush=True)
     started = time.monotonic()
     marks = 0

@@ -44,7 +44,7 @@ _PILLOW_SYNTAXES = frozenset((JPEGBaseline8Bit, JPEGExtended12Bit))
 _LOSSLESS_SYNTAXES = frozenset((JPEGLossless, JPEGLosslessSV1))
 # One decoder each, and never GDCM, which aborts the process on damaged streams (measured: 5 to 9 % of
 # them); pydicom would go on to the next one and the next.
-_DECODERS = {
+DECODERS = {
     **dict.fromkeys((JPEG2000, JPEG2000Lossless), "pillow"),
     **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
     RLELossless: "pylibjpeg",
@@ -228,7 +228,7 @@ def _decode_others(dataset: Dataset, syntax: UID, data: bytes, count: int) -> li
         options["planar_configuration"] = integer(dataset, "PlanarConfiguration") or 0
     if offsets := _extended_offsets(dataset):
         options["extended_offsets"] = offsets
-    plugin = _DECODERS.get(syntax, "")
+    plugin = DECODERS.get(syntax, "")
     if samples > 1 and allocated > 8 and plugin == "pillow":
         plugin = "pylibjpeg"  # Pillow cuts deep colour to 8 bits
     decoded = get_decoder(syntax).iter_array(data, raw=True, decoding_plugin=plugin, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cad_node.networks.bundle import METADATA_FILE, TRAIN_FILE, Bundle
@@ -11,6 +11,12 @@ from cad_node.networks.registry import encoder_title
 
 SCORECARD_FILE = "scorecard.json"
 CARD_FILE = "docs/README.md"
+
+# In the order in which figures are given.
+PUBLISHED = {
+    "BUSI": "BUSI (doi 10.1016/j.dib.2019.104863)",
+    "BUS-BRA": "BUS-BRA (doi 10.1002/mp.16812)",
+}
 
 _ROWS = (
     ("lesion_dice", "Dice, images with a lesion"),
@@ -47,6 +53,7 @@ def write_card(bundle: Bundle) -> None:
     train = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))
     scored = folder / SCORECARD_FILE
     scorecard = json.loads(scored.read_text(encoding="utf-8")) if scored.exists() else None
+    own = sorted(set(train["data"].get("datasets", ())) - PUBLISHED.keys())
     parts = [
         f"# {bundle.name} {bundle.version}\n",
         "Outlines lesions in B-mode breast ultrasound and gives probabilities of normal, benign and\n"
@@ -55,8 +62,8 @@ def write_card(bundle: Bundle) -> None:
         _data(train["data"]),
         _training(train),
         _figures(scorecard),
-        _LIMITS,
-        _CITATIONS,
+        _own_limits(own) if own else _LIMITS,
+        _own_citations(train["data"]["datasets"]) if own else _CITATIONS,
     ]
     (folder / CARD_FILE).write_text("\n".join(parts), encoding="utf-8")
 
@@ -109,10 +116,16 @@ def _data(data: Mapping[str, Any]) -> str:
             f"groups ({inside})"
         )
     folds = ", ".join(str(fold) for fold in data.get("folds", ()))
-    lines.append(
-        f"- Folds {folds} of the manifest{_chosen(data)}. A group is a patient (BUS-BRA) or a set of near-duplicates\n"
-        "  and frames of one scan (BUSI, which publishes no patients); no group is on two sides of a split."
-    )
+    if set(data.get("datasets", ())) <= PUBLISHED.keys():
+        what = (
+            "A group is a patient (BUS-BRA) or a set of near-duplicates\n"
+            "  and frames of one scan (BUSI, which publishes no patients); no group is on two sides of a split."
+        )
+    else:
+        what = "No group (a patient) is on two sides\n  of a split."
+    made = "made by hash of the group" if data.get("hashed_folds") else "of the manifest"
+    lines.append(f"- Folds {folds} {made}{_chosen(data)}. {what}")
+    lines += [f"- {note}" for note in data.get("notes", ())]
     lines.append(
         f"- {data.get('left_out_for_contradictory_labels', 0)} images that are published under two "
         "classes are left out of training and of every figure.\n"
@@ -156,7 +169,8 @@ def _figures(scorecard: Mapping[str, Any] | None) -> str:
         if key not in scorecard:
             continue
         part = scorecard[key]
-        datasets = [dataset for dataset in ("BUSI", "BUS-BRA", "all") if dataset in part]
+        own = (dataset for dataset in part if dataset not in (*PUBLISHED, "all"))
+        datasets = [dataset for dataset in (*PUBLISHED, *own, "all") if dataset in part]
         lines += ["", f"### {title}\n"]
         lines.append("| | " + " | ".join(datasets) + " |")
         lines.append("|---" * (len(datasets) + 1) + "|")
@@ -175,6 +189,30 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
         return ""
     low, high = entry["interval_95"]
     return f"{entry['value']:.3f} ({low:.3f}-{high:.3f})"
+
+
+def _own_limits(own: Sequence[str]) -> str:
+    return (
+        "## Limits\n\n"
+        "- For research and for decision support under a radiologist's eyes. Not a certified medical device.\n"
+        f"- Learned from images of {' and '.join(own)}, which are not published: nothing is known of other\n"
+        "  hospitals, scanners and patients than theirs. Expect worse figures elsewhere.\n"
+        "- B-mode images only. No Doppler, no elastography.\n"
+    )
+
+
+def _own_citations(datasets: Sequence[str]) -> str:
+    """The citations without data sets that were not learned from."""
+    blocks = _CITATIONS.split("\n- ")
+    there = [
+        block
+        for block in blocks
+        if not any(
+            name not in datasets and source.split()[-1].strip("()") in block
+            for name, source in PUBLISHED.items()
+        )
+    ]
+    return "\n- ".join(there)
 
 
 _LIMITS = """## Limits

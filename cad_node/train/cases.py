@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cad_node.domain import Box, CleanFrame
 from cad_node.pipeline.segment import Model, find_lesions
-from cad_node.train.data import Sample, clean_path, read_grey, read_masks, read_union
+from cad_node.train.data import Sample, clean_path, read_grey, read_image, read_masks, read_union
 from cad_node.train.metrics import dice, hausdorff_95, iou
 
 # A found lesion is a drawn one from this overlap on: loose enough for the
@@ -126,9 +126,12 @@ def read_drawn(folder: Path, sample: Sample, shape: tuple[int, int]) -> list[NDA
     return masks
 
 
-def picture_path(folder: Path, sample: Sample, clean: Path | None) -> Path:
-    """The image file of a sample, or its copy without annotations."""
-    return folder / sample.image if clean is None else clean_path(clean, sample)
+def read_shown(folder: Path, sample: Sample, clean: Path | None) -> NDArray[np.uint8] | None:
+    """The image of a sample, or its copy without annotations; None where there is no copy."""
+    if clean is None:
+        return read_image(folder, sample)
+    path = clean_path(clean, sample)
+    return read_grey(path) if path.is_file() else None
 
 
 def score(
@@ -145,9 +148,8 @@ def score(
     """
     cases = []
     for number, sample in enumerate(samples, start=1):
-        path = picture_path(folder, sample, clean)
-        if path.is_file():
-            pixels = read_grey(path)
+        pixels = read_shown(folder, sample, clean)
+        if pixels is not None:
             shape = (pixels.shape[0], pixels.shape[1])
             cases.append(score_image(model, pixels, read_drawn(folder, sample, shape), sample))
         if advance is not None:

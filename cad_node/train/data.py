@@ -1,14 +1,10 @@
 """Images with masks and labels, split by patient, ready before the first epoch.
 
-The manifest is a CSV file with one row an image: `dataset, image, label, group,
-conflicting_labels, fold` and more columns that are not read here. BUSI keeps
-masks beside the image (``NAME_mask.png``, ``NAME_mask_1.png`` ...), BUS-BRA in
-``Masks/mask_NAME.png``; several masks of one image are united.
+Where they lie and how their masks are found is known in `sources`, a module a layout.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 from collections import defaultdict
@@ -21,104 +17,81 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.errors import SettingsError
-from cad_node.networks.lesion_network import CLASS_NAMES
 from cad_node.networks.letterbox import fit
+from cad_node.train.sources import Picture, Row, Sample, read_listing
+from cad_node.train.sources.files import mask_paths, read_drawn_files, read_grey
+
+__all__ = [
+    "Manifest",
+    "Picture",
+    "PreparedImages",
+    "Sample",
+    "Split",
+    "clean_path",
+    "fingerprint",
+    "mask_paths",
+    "read_devices",
+    "read_grey",
+    "read_image",
+    "read_manifest",
+    "read_masks",
+    "read_rows",
+    "read_union",
+    "refuse_torn_groups",
+    "split_by_group",
+]
 
 logger = logging.getLogger(__name__)
-
-# BUSI publishes five pictures with a colour Doppler box as B-mode. The node's gate refuses such images,
-# so they are neither learned from nor scored.
-_COLOUR_DOPPLER = frozenset(
-    f"Dataset_BUSI_with_GT/benign/benign ({number}).png" for number in (234, 240, 255, 261, 277)
-)
-
-_COLUMNS = ("dataset", "image", "label", "group", "conflicting_labels", "fold")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One row of the manifest. `image` is relative to the data folder."""
-
-    dataset: str
-    image: str
-    label: str
-    group: str
-    fold: int
-
-    @property
-    def target(self) -> int:
-        """Index of the label in `CLASS_NAMES`."""
-        return CLASS_NAMES.index(self.label)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The usable samples, how many were left out for contradictory labels, and which for colour Doppler."""
+    """The usable samples, how many were left out for contradictory labels, and which for colour Doppler.
+
+    `notes` are sentences that whoever trains or scores should read.
+    """
 
     samples: tuple[Sample, ...]
     conflicting: int
     colour_doppler: tuple[Sample, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read_rows(folder: Path) -> list[tuple[Sample, bool]]:
-    """Every row of ``manifest.csv`` as it stands, and whether its image is published under two classes.
+def read_rows(folder: Path) -> tuple[Row, ...]:
+    """Every image of a data folder, whatever its layout, those included that cannot be used.
 
     Raises
     ------
     SettingsError
-        The file is missing, lacks a column, or names an unknown label.
+        The folder has no layout that is known, or is not as its layout must be.
     """
-    path = folder / "manifest.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise SettingsError(
-            f"No manifest.csv can be read in {folder}.", "Name the data folder with --data."
-        ) from error
-    if not rows or any(column not in rows[0] for column in _COLUMNS):
-        raise SettingsError(f"{path} lacks columns.", f"It needs {', '.join(_COLUMNS)} and at least one row.")
-    for row in rows:
-        if row["label"] not in CLASS_NAMES or not row["fold"].isdigit():
-            raise SettingsError(
-                f"{path}: {row['image']} has label {row['label']!r}, fold {row['fold']!r}.",
-                f"Labels are {', '.join(CLASS_NAMES)}; folds are numbers.",
-            )
-    return [
-        (
-            Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"])),
-            row["conflicting_labels"] == "1",
-        )
-        for row in rows
-    ]
+    return read_listing(folder).rows
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Samples of ``manifest.csv``, without scans published under two classes and colour Doppler.
+    """Samples of a data folder, without images published under two classes and colour Doppler.
 
     Raises
     ------
     SettingsError
-        The file is missing, lacks a column, names an unknown label, or puts one
-        `group` into two folds.
+        The folder has no layout that is known, is not as its layout must be, or
+        puts one `group` into two folds.
     """
-    kept, colour_doppler = [], []
-    conflicting = 0
-    for sample, contradicted in read_rows(folder):
-        if contradicted:
-            conflicting += 1
-        elif sample.image in _COLOUR_DOPPLER:
-            colour_doppler.append(sample)
-        else:
-            kept.append(sample)
+    listing = read_listing(folder)
+    clear = [row for row in listing.rows if not row.conflicting]
+    kept = tuple(row.sample for row in clear if not row.colour_doppler)
     refuse_torn_groups([[s for s in kept if s.fold == f] for f in {s.fold for s in kept}])
-    return Manifest(tuple(kept), conflicting, tuple(colour_doppler))
+    return Manifest(
+        kept,
+        len(listing.rows) - len(clear),
+        tuple(row.sample for row in clear if row.colour_doppler),
+        listing.notes,
+    )
 
 
 def read_devices(folder: Path) -> dict[str, str]:
-    """Scanner of each image of ``manifest.csv`` by the image's path; empty where no device is known."""
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        return {row["image"]: row.get("device") or "" for row in csv.DictReader(file)}
+    """Scanner of each image by the image's name; empty where no device is known."""
+    return {row.sample.image: row.sample.device for row in read_listing(folder).rows}
 
 
 def refuse_torn_groups(parts: Iterable[Collection[Sample]]) -> None:
@@ -169,37 +142,26 @@ def split_by_group(samples: Sequence[Sample], share: float, seed: int) -> Split:
     return Split(training, validation)
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Grey levels of an image file, uint8 `(rows, columns)`.
+def read_image(folder: Path, sample: Sample) -> NDArray[np.uint8]:
+    """Grey levels of an image, uint8 `(rows, columns)`; of DICOM, the tissue region of the frame.
 
     Raises
     ------
     SettingsError
         The file is missing or no image.
+    StudyError
+        A DICOM image cannot be read or decoded.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise SettingsError(f"{path} is not a readable image.", "Check the data folder.")
-    return np.asarray(pixels, dtype=np.uint8)
-
-
-def mask_paths(folder: Path, sample: Sample) -> list[Path]:
-    """Mask files of an image, in either of the two published layouts."""
-    image = folder / sample.image
-    if image.parent.name == "Images":
-        return [image.parent.parent / "Masks" / image.name.replace("bus_", "mask_", 1)]
-    first = image.with_name(f"{image.stem}_mask.png")
-    return [first, *sorted(image.parent.glob(f"{_literal(image.stem)}_mask_*.png"))]
-
-
-def _literal(stem: str) -> str:
-    return stem.replace("[", "[[]")
+    if sample.picture is not None:
+        return sample.picture.read(folder)
+    return read_grey(folder / sample.image)
 
 
 def read_masks(folder: Path, sample: Sample) -> list[NDArray[np.bool_]]:
-    """The drawn lesions of an image, one array a mask file, none where all are empty."""
-    masks = [read_grey(path) > 127 for path in mask_paths(folder, sample)]
-    return [mask for mask in masks if mask.any()]
+    """The drawn lesions of an image, one array a mask file or a segment, none where all are empty."""
+    if sample.picture is not None:
+        return sample.picture.drawn(folder)
+    return read_drawn_files(mask_paths(folder, sample))
 
 
 def read_union(folder: Path, sample: Sample, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -217,6 +179,11 @@ def read_union(folder: Path, sample: Sample, shape: tuple[int, int]) -> NDArray[
 def clean_path(clean_folder: Path, sample: Sample) -> Path:
     """Where the copy of an image without burnt-in annotations lies: same path, PNG, same size."""
     return (clean_folder / sample.image).with_suffix(".png")
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """What the images of `samples` are kept under: their names and, of those that may change, their files."""
+    return "\n".join(s.image if s.picture is None else f"{s.image} {s.picture!r}" for s in samples)
 
 
 class PreparedImages:
@@ -239,8 +206,7 @@ class PreparedImages:
     ) -> None:
         self._clean_folder = clean_folder
         self.samples = tuple(samples)
-        names = "\n".join(s.image for s in samples)
-        key = hashlib.sha256(f"{folder.resolve()}:{size}\n{names}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{folder.resolve()}:{size}\n{fingerprint(samples)}".encode()).hexdigest()[:16]
         place = cache / key
         place.mkdir(parents=True, exist_ok=True)
         shape = (len(samples), size, size)
@@ -253,7 +219,7 @@ class PreparedImages:
         self._size = size
         if fresh:
             for index, sample in enumerate(samples):
-                pixels = read_grey(folder / sample.image)
+                pixels = read_image(folder, sample)
                 union = read_union(folder, sample, (pixels.shape[0], pixels.shape[1]))
                 box = fit(pixels, size)
                 self.images[index] = box.apply(pixels)

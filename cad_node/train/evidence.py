@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cad_node.networks import LesionModel
 from cad_node.pipeline.segment import SMALLEST_SHARE, find_components
-from cad_node.train.data import Sample, clean_path, read_grey, read_union
+from cad_node.train.data import Sample, clean_path, read_grey, read_image, read_union
 
 Logits = NDArray[np.float64]
 
@@ -96,11 +96,10 @@ def _pictures(
     folder: Path, samples: Sequence[Sample], clean: Path | None
 ) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.bool_]]]:
     for sample in samples:
-        paths = [folder / sample.image]
+        shown = [read_image(folder, sample)]
         if clean is not None and clean_path(clean, sample).is_file():
-            paths.append(clean_path(clean, sample))
-        for path in paths:
-            pixels = read_grey(path)
+            shown.append(read_grey(clean_path(clean, sample)))
+        for pixels in shown:
             yield sample, pixels, read_union(folder, sample, (pixels.shape[0], pixels.shape[1]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from importlib.resources import files
@@ -29,7 +29,7 @@ from cad_node.networks.bundle import (
 )
 from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
 from cad_node.networks.registry import encoder_of, encoder_title
-from cad_node.train.card import SCORECARD_FILE, write_card
+from cad_node.train.card import PUBLISHED, SCORECARD_FILE, write_card
 from cad_node.train.loop import TrainSettings
 
 _SCHEMA = (
@@ -69,7 +69,7 @@ def export_bundle(
     sha256 = write_folder(
         folder,
         network,
-        metadata=_metadata(folder.name, version, settings, decisions),
+        metadata=_metadata(folder.name, version, settings, decisions, origin.data.get("datasets", ())),
         inference=_inference(settings),
         train=_train(folder.name, settings, origin),
     )
@@ -133,8 +133,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def common_metadata(version: str) -> dict[str, Any]:
-    """What a model folder of this project says whatever the model is for."""
+def common_metadata(version: str, datasets: Collection[str] = ()) -> dict[str, Any]:
+    """What a model folder of this project says whatever the model is for.
+
+    `datasets` are those that were learned from; by default the two public ones.
+    """
+    own = sorted(set(datasets) - PUBLISHED.keys())
+    sources = [PUBLISHED[name] for name in PUBLISHED if name in datasets or not own]
+    sources += [f"{name}, not published" for name in own]
     return {
         "schema": _SCHEMA,
         "version": version,
@@ -145,17 +151,23 @@ def common_metadata(version: str) -> dict[str, Any]:
         "required_packages_version": {"opencv-python-headless": installed_version("opencv-python-headless")},
         "authorship": "The CAD Node developers",
         "copyright": "Copyright The CAD Node developers; Apache-2.0",
-        "data_source": "BUSI (doi 10.1016/j.dib.2019.104863) and BUS-BRA (doi 10.1002/mp.16812)",
-        "data_type": "png",
+        "data_source": " and ".join(sources),
+        "data_type": "dicom" if set(datasets) == {"DICOM"} else "png",
         "intended_use": "Research, and decision support under a radiologist's eyes. Not a certified medical device.",
     }
 
 
-def _metadata(name: str, version: str, settings: TrainSettings, decisions: Decisions) -> dict[str, Any]:
+def _metadata(
+    name: str,
+    version: str,
+    settings: TrainSettings,
+    decisions: Decisions,
+    datasets: Collection[str],
+) -> dict[str, Any]:
     grey = {"type": "image", "format": "magnitude", "modality": "US", "num_channels": 1}
     square = {"spatial_shape": [settings.size_px, settings.size_px], "dtype": "float32"}
     return {
-        **common_metadata(version),
+        **common_metadata(version, datasets),
         "task": "Lesion segmentation and classification in B-mode breast ultrasound",
         "description": (
             f"MONAI FlexibleUNet on an {encoder_title(settings.architecture)} encoder: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cad_node.errors import SettingsError
@@ -15,11 +15,15 @@ from cad_node.train.splits import SplitKind
 
 @dataclass(frozen=True)
 class Learned:
-    """Folds of data sets, under one kind of split; validation counts as learned from."""
+    """Folds of data sets, under one kind of split; validation counts as learned from.
+
+    `hashed` are those data sets whose folds were made by hash, not read from a file.
+    """
 
     folds: frozenset[int]
     datasets: frozenset[str]
     kind: SplitKind = SplitKind.GROUPED
+    hashed: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         """In words, for messages."""
@@ -29,6 +33,10 @@ class Learned:
     def knows(self, sample: Sample) -> bool:
         """Whether the sample may be one that was learned from."""
         return sample.fold in self.folds and sample.dataset in self.datasets
+
+    def other_folds(self, sample: Sample) -> bool:
+        """Whether folds of the sample's data set were come to in another way, and are other images."""
+        return sample.dataset in self.datasets and sample.hashed_fold != (sample.dataset in self.hashed)
 
 
 def read_learned(model: Path) -> Learned:
@@ -55,7 +63,7 @@ def read_learned(model: Path) -> Learned:
             f"{model / TRAIN_FILE} does not say what the model has learned from.",
             "Export the model again with cad-node train --export.",
         ) from error
-    return Learned(folds, frozenset(named), kind)
+    return Learned(folds, frozenset(named), kind, frozenset(data.get("hashed_folds", ())))
 
 
 def refuse_leak(learned: Learned, kind: SplitKind, samples: Iterable[Sample], name: str) -> None:
@@ -70,6 +78,14 @@ def refuse_leak(learned: Learned, kind: SplitKind, samples: Iterable[Sample], na
         raise SettingsError(
             f"{name} was trained on a {learned.kind.value} split, and this one is {kind.value}.",
             "Its folds are other images: nobody can say what it has seen.",
+        )
+    samples = list(samples)
+    others = sorted({s.dataset for s in samples if learned.other_folds(s)})
+    if others:
+        raise SettingsError(
+            f"The folds of {' and '.join(others)} are made by hash here or when {name} was trained, "
+            "and not both times.",
+            "They are other images: nobody can say what it has seen. Take the same fold files as in training.",
         )
     seen = sorted({(s.dataset, s.fold) for s in samples if learned.knows(s)})
     if seen:

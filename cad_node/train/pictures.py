@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.pipeline.segment import Model, find_lesions
-from cad_node.train.cases import as_frame, picture_path, read_drawn, union_of
-from cad_node.train.data import Sample, read_grey
+from cad_node.train.cases import as_frame, read_drawn, read_shown, union_of
+from cad_node.train.data import Sample
 
 _HEIGHT = 360
 # Blue, green, red, as OpenCV writes them.
@@ -22,7 +22,9 @@ _DRAWN, _FOUND = (120, 220, 60), (100, 89, 255)
 
 def draw_case(model: Model, folder: Path, sample: Sample, clean: Path | None, target: Path) -> None:
     """Write a PNG of a sample with the drawn outline in green and the found one in red."""
-    pixels = read_grey(picture_path(folder, sample, clean))
+    pixels = read_shown(folder, sample, clean)
+    if pixels is None:
+        return
     shape = (pixels.shape[0], pixels.shape[1])
     findings, _ = find_lesions(as_frame(pixels), model, 0.0)
     found = union_of([finding.mask for finding in findings], shape)

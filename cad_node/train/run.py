@@ -36,6 +36,8 @@ class TrainingData:
     colour_doppler: int = 0
     datasets: tuple[str, ...] = ()
     kind: SplitKind = SplitKind.GROUPED
+    hashed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Counts for the model card."""
@@ -47,6 +49,8 @@ class TrainingData:
             "validation": _counts(self.split.validation),
             "left_out_for_contradictory_labels": self.conflicting,
             "left_out_for_colour_doppler": self.colour_doppler,
+            **({"hashed_folds": list(self.hashed)} if self.hashed else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 
@@ -70,14 +74,14 @@ def training_data(
     Raises
     ------
     SettingsError
-        The manifest is wrong, or none of its images is in these folds.
+        The data folder is wrong, none of its images is in these folds, or too few to validate.
     """
     manifest = read_split(folder, kind, datasets)
     chosen = [sample for sample in manifest.samples if sample.fold in folds]
     if not chosen:
         raise SettingsError(
             f"No image of {folder} is in the folds {', '.join(map(str, folds))}.",
-            "Name folds of the manifest with --folds.",
+            f"Name folds with --folds; there are {', '.join(map(str, sorted({s.fold for s in manifest.samples})))}.",
         )
     refused = {sample for sample in manifest.colour_doppler if sample.fold in folds}
     # Split first, then leave out: which patient validates does not depend on what is left out.
@@ -86,8 +90,17 @@ def training_data(
         tuple(sample for sample in split.training if sample not in refused),
         tuple(sample for sample in split.validation if sample not in refused),
     )
+    if not split.validation:
+        raise SettingsError(
+            f"The folds hold {len(chosen)} images of {len({s.group for s in chosen})} groups: none can be spared "
+            "to validate.",
+            "Two groups of one class are the least.",
+        )
     learned = tuple(sorted({sample.dataset for sample in chosen}))
-    return TrainingData(split, folds, manifest.conflicting, len(refused), learned, kind)
+    hashed = tuple(sorted({sample.dataset for sample in chosen if sample.hashed_fold}))
+    return TrainingData(
+        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes
+    )
 
 
 # Packages with the ImageNet weights of each lesion network's encoder; the first is in the train extra.
@@ -129,7 +142,8 @@ def load_start(folder: Path, data: TrainingData) -> dict[str, Tensor]:
     """
     bundle = load_bundle(folder)
     seen = read_learned(folder)
-    if not (seen.folds <= set(data.folds) and seen.datasets <= set(data.datasets) and seen.kind is data.kind):
+    known = seen.folds <= set(data.folds) and seen.datasets <= set(data.datasets) and seen.kind is data.kind
+    if not known or seen.hashed != seen.datasets & set(data.hashed):
         raise SettingsError(
             f"{bundle.name} was trained on {seen}.",
             "Start from a model of the same folds and data sets, or name all of these for this run.",

@@ -99,7 +99,8 @@ def score_model(
     refuse_leak(learned, learned.kind, samples, bundle.name)
     if not samples:
         raise SettingsError(
-            f"No image of {data} is in fold {', '.join(map(str, folds))}.", "Name a fold of the manifest."
+            f"No image of {data} is in fold {', '.join(map(str, folds))}.",
+            f"There are {', '.join(map(str, sorted({s.fold for s in manifest.samples})))}.",
         )
     pooled = Pooled(conflicting=manifest.conflicting, colour_doppler=len(manifest.colour_doppler))
     pooled.score(bundle.name, model, data, samples, clean, threads, advance, onnx)
@@ -128,6 +129,8 @@ def score_model(
         protocol,
         pooled.colour_doppler,
     )
+    if manifest.notes:
+        card["notes"] = list(manifest.notes)
     return pooled, card
 
 

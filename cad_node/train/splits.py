@@ -19,7 +19,7 @@ class SplitKind(StrEnum):
     """How the folds were made; a model of the one kind is never scored on the other."""
 
     GROUPED = "grouped"
-    """The manifest's folds: no patient and no near-duplicate on two sides."""
+    """The folds of the data: no patient and no near-duplicate on two sides."""
     PAPERS = "papers"
     """BUSI image by image at random, duplicates and contradicted labels left in.
 
@@ -33,7 +33,7 @@ def read_split(folder: Path, kind: SplitKind, datasets: Sequence[str] = ()) -> M
     Raises
     ------
     SettingsError
-        The manifest is wrong, or has no such data set.
+        The data folder is wrong, or has no such data set.
     """
     manifest = read_manifest(folder) if kind is SplitKind.GROUPED else _at_random(folder)
     there = {sample.dataset for sample in manifest.samples}
@@ -54,7 +54,9 @@ def read_split(folder: Path, kind: SplitKind, datasets: Sequence[str] = ()) -> M
 
 def _at_random(folder: Path) -> Manifest:
     """Every BUSI image a group of its own, in one of five folds by chance; the same at each call."""
-    samples = sorted((s for s, _ in read_rows(folder) if s.dataset == "BUSI"), key=lambda s: s.image)
+    samples = sorted(
+        (row.sample for row in read_rows(folder) if row.sample.dataset == "BUSI"), key=lambda s: s.image
+    )
     folds = np.random.default_rng(0).permutation(len(samples)) % _FOLDS + 1
     return Manifest(
         tuple(

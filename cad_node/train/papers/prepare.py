@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cad_node.networks.letterbox import fit
 from cad_node.pipeline.clean.regions import without_background
-from cad_node.train.data import Sample, read_grey, read_union
+from cad_node.train.data import Sample, fingerprint, read_image, read_union
 
 MEDIAN_PX = 5
 
@@ -43,8 +43,7 @@ class Squares:
         denoise: bool = False,
         remove_background: bool = False,
     ) -> None:
-        names = "\n".join(sample.image for sample in samples)
-        how = f"{folder.resolve()}:{size}:{denoise}:{remove_background}\n{names}"
+        how = f"{folder.resolve()}:{size}:{denoise}:{remove_background}\n{fingerprint(samples)}"
         kept = cache / hashlib.sha256(how.encode()).hexdigest()[:16]
         self.place = {sample.image: index for index, sample in enumerate(samples)}
         if not (kept / "complete").exists():
@@ -60,7 +59,7 @@ class Squares:
 def _square(
     folder: Path, sample: Sample, size: int, denoise: bool, remove_background: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    pixels = read_grey(folder / sample.image)
+    pixels = read_image(folder, sample)
     mask = read_union(folder, sample, (pixels.shape[0], pixels.shape[1])).astype(np.uint8) * np.uint8(255)
     if remove_background:
         pixels, mask = cut_background(pixels, mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cad_node.errors import SettingsError
-from cad_node.train.data import Sample, read_manifest, refuse_torn_groups, split_by_group
+from cad_node.train.data import Sample, read_manifest, read_rows, refuse_torn_groups, split_by_group
 from cad_node.train.papers.protocol import Protocol
 
 
@@ -30,15 +29,13 @@ def usable_samples(folder: Path, protocol: Protocol, dataset: str = "BUSI") -> t
     Raises
     ------
     SettingsError
-        The manifest is wrong or has no image of the data set.
+        The data folder is wrong or has no image of the data set.
     """
-    samples: Iterable[Sample] = read_manifest(folder).samples
-    if protocol.split == "papers":
-        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            samples = [
-                Sample(row["dataset"], row["image"], row["label"], row["group"], int(row["fold"]))
-                for row in csv.DictReader(file)
-            ]
+    samples: Iterable[Sample] = (
+        [row.sample for row in read_rows(folder)]
+        if protocol.split == "papers"
+        else read_manifest(folder).samples
+    )
     found = tuple(sorted((s for s in samples if s.dataset == dataset), key=lambda s: s.image))
     if not found:
         raise SettingsError(

@@ -33,7 +33,7 @@ def test_contradictory_labels_are_left_out_and_counted(tmp_path):
 
 def test_colour_doppler_that_was_published_as_b_mode_is_left_out_and_counted(tmp_path):
     published = "Dataset_BUSI_with_GT/benign/benign (234).png"
-    rows = [row("a.png", "benign", "g1", 1), row(published, "benign", "g2", 1)]
+    rows = [row("a.png", "benign", "g1", 1), row(published, "benign", "g2", 1, dataset="BUSI")]
     manifest = read_manifest(write_manifest(tmp_path, rows))
     assert [sample.image for sample in manifest.samples] == ["a.png"]
     assert [sample.image for sample in manifest.colour_doppler] == [published]
@@ -59,9 +59,9 @@ def test_wrong_manifest_says_what_is_accepted(tmp_path, rows, message):
         read_manifest(write_manifest(tmp_path, rows))
 
 
-def test_absent_manifest_is_told(tmp_path):
-    with pytest.raises(SettingsError, match=r"No manifest\.csv"):
-        read_manifest(tmp_path)
+def test_colour_doppler_of_that_name_in_another_data_set_is_none(tmp_path):
+    rows = [row("own/benign/benign (234).png", "benign", "g", 1)]
+    assert len(read_manifest(write_manifest(tmp_path, rows)).samples) == 1
 
 
 def test_split_keeps_groups_whole_and_does_not_depend_on_order():
