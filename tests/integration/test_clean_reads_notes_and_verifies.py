@@ -8,7 +8,7 @@ import pytest
 
 from cad_node.domain import Box, CleanFrame, Frame, ImageReference, Laterality, Quadrant, ScanPlane
 from cad_node.errors import CleaningError
-from cad_node.pipeline.clean import Cleaner
+from cad_node.pipeline.clean import Cleaner, Surroundings
 from cad_node.pipeline.clean.marks import Mark, Picture
 from cad_node.pipeline.clean.verify import SecondReader
 from cad_node.settings import PipelineSettings
@@ -71,6 +71,34 @@ def test_portuguese_and_german_notes_are_coded() -> None:
     assert (portuguese.laterality, portuguese.quadrant) == (Laterality.LEFT, Quadrant.UPPER_OUTER)
     assert (german.laterality, german.clock_face) == (Laterality.LEFT, 2)
     assert german.nipple_distance_mm == 30
+
+
+def test_what_stands_beside_the_picture_is_read_and_gone(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    beside = Box(60, 340, 120, 500)
+    pixels = np.zeros((400, 520), np.uint8)
+    pixels[beside.slices] = np.minimum(picture()[beside.slices], 200)
+    for text, column, row in [
+        (NAME, 8, 20),
+        ("10:30:12", 400, 20),
+        ("Breast", 8, 80),
+        ("2D 4.0 cm", 8, 110),
+        ("RT BREAST 10:00 3 CM FN", 120, 365),
+        ("1 D", 120, 390),
+        ("12.3 mm", 200, 390),
+    ]:
+        cv2.putText(pixels, text, (column, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1, cv2.LINE_AA)
+    subject = Cleaner(PipelineSettings(), surroundings=Surroundings(0.5))
+
+    cleaned = next(subject.clean_image([Frame(REFERENCE, 1, pixels, beside)]))
+
+    notes = cleaned.notes
+    assert (notes.laterality, notes.clock_face, notes.nipple_distance_mm) == (Laterality.RIGHT, 10, 30)
+    assert [one.millimetres for one in notes.distances] == [12.3]
+    assert (notes.quadrant, notes.plane) == (None, None)
+    assert all(box.row_start > 340 for box in notes.boxes)
+    assert not cleaned.pixels[340:].any()
+    assert "JANE" not in repr(cleaned) + caplog.text
 
 
 def test_a_name_and_a_date_give_no_notes() -> None:
