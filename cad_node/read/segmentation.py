@@ -7,6 +7,7 @@ space by which it could be found otherwise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +29,7 @@ from cad_node.read.headers import (
     quiet_pydicom,
     read_with_pixels,
     text,
+    texts,
     transfer_syntax_of,
 )
 
@@ -39,6 +41,9 @@ SEGMENTATION_CLASSES = frozenset((SEGMENTATION, LABEL_MAP))
 # physical object. What such a segment outlines is no lesion.
 _NO_LESION = frozenset(("91723000", "123037004", "85756007", "91720002", "105590001", "260787004"))
 
+# Among the Algorithm Parameters of a FRACTIONAL segment of this node: from which value on a pixel is in the mask.
+_MASK_FROM = re.compile(r"\bmask_from_value=(\d+)")
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -46,7 +51,8 @@ class Outline:
 
     `frame_number` is None where the SEG speaks of the image without naming a
     frame. `index` is the SEG's own frame, from 0, `value` the pixel value that means
-    this segment in a label map.
+    this segment in a label map. `least` is the value from which a pixel of a
+    FRACTIONAL segment is in the mask; None: half of the largest.
     """
 
     sop_instance_uid: str
@@ -57,6 +63,7 @@ class Outline:
     columns: int
     index: int
     value: int | None = None
+    least: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class _Segment:
     is_lesion: bool
     tracking_uid: str
     lesion_class: LesionClass | None
+    least: int | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ def read_outlines(path: Path) -> Outlines:
                         integer(dataset, "Columns") or 0,
                         index,
                         segment.number if is_label_map else None,
+                        segment.least,
                     )
                 )
     return Outlines(tuple(found), unplaced)
@@ -128,7 +137,16 @@ def _segment(item: Dataset) -> _Segment:
         bool(integer(item, "SegmentNumber")) and not any(value in _NO_LESION for value, _scheme in category),
         text(item, "TrackingUID"),
         next((one for one in classes if one is not None), None),
+        _least(item),
     )
+
+
+def _least(segment: Dataset) -> int | None:
+    for algorithm in items(segment, "SegmentationAlgorithmIdentificationSequence"):
+        said = _MASK_FROM.search(" ".join(texts(algorithm, "AlgorithmParameters")))
+        if said is not None:
+            return int(said[1])
+    return None
 
 
 def _codes(item: Dataset, keyword: str) -> list[tuple[str, str]]:
@@ -167,7 +185,7 @@ def _only_reference(dataset: Dataset) -> tuple[str, int | None] | None:
 def read_mask(path: Path, outline: Outline) -> NDArray[np.bool_]:
     """The mask of an outline, `(rows, columns)` of the SEG.
 
-    Of a FRACTIONAL segmentation, what is half lesion or more.
+    Of a FRACTIONAL segmentation, what the segment says is in the mask, or what is half lesion or more.
 
     Raises
     ------
@@ -181,7 +199,8 @@ def read_mask(path: Path, outline: Outline) -> NDArray[np.bool_]:
             if outline.value is not None:
                 return np.asarray(values == outline.value)
             if text(dataset, "SegmentationType") == "FRACTIONAL":
-                return np.asarray(values >= (integer(dataset, "MaximumFractionalValue") or 255) / 2)
+                half = (integer(dataset, "MaximumFractionalValue") or 255) / 2
+                return np.asarray(values >= (half if outline.least is None else outline.least))
             return np.asarray(values > 0)
     except Exception as error:  # decoders of others meet bytes of others
         raise PixelDecodeError(

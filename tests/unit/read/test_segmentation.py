@@ -63,6 +63,18 @@ def test_compressed_segmentations_are_read(
     np.testing.assert_array_equal(read_mask(path, second), SMALL.mask(240, 320))
 
 
+def test_a_fractional_segment_says_itself_what_is_in_its_mask(templates: Templates, tmp_path: Path) -> None:
+    source = us_image()
+    dataset = segmentation(templates, source, {1: [(1, LARGE, BENIGN)]}, seg_type="fractional")
+    algorithm = dataset.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmParameters.count("mask_from_value=128") == 1
+    algorithm.AlgorithmParameters = algorithm.AlgorithmParameters.replace("=128", "=40")
+    path = write(dataset, tmp_path)
+    mask = read_mask(path, read_outlines(path).outlines[0])
+    np.testing.assert_array_equal(mask, dataset.pixel_array >= 40)
+    assert mask.sum() > LARGE.mask(240, 320).sum()
+
+
 def test_a_segment_of_tissue_is_no_lesion_and_a_code_names_the_class(
     templates: Templates, tmp_path: Path
 ) -> None:
