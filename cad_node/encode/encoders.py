@@ -8,10 +8,12 @@ not made at all.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
@@ -24,6 +26,7 @@ from cad_node.encode.secondary_capture import capture_uid, encode_capture, encod
 from cad_node.encode.seg import encode_seg, seg_groups, source_key
 from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
+from cad_node.encode.template import Templates
 from cad_node.encode.text_sr import KIND as TEXT_SR
 from cad_node.encode.text_sr import encode_text_sr
 from cad_node.encode.uids import returned_sr_uid, seg_uid
@@ -49,6 +52,23 @@ class Work:
     sources: Mapping[str, Source]
     predecessors: Sequence[Dataset] = ()
     previews: Mapping[str, bytes] = field(default_factory=dict)
+    _pictures: dict[str, Image.Image] = field(default_factory=dict, compare=False, repr=False)
+
+    def picture(self, image: ImageResult, templates: Templates) -> Image.Image:
+        """The preview of an image in RGB, decoded once for all objects that show it.
+
+        Raises
+        ------
+        EncodeError
+            The image was not analysed, so that there is nothing to show.
+        """
+        uid = image.reference.sop_instance_uid
+        if uid not in self._pictures:
+            preview = self.previews.get(uid) or render_preview(image, templates)
+            if preview is None:
+                raise EncodeError("An image with lesions has no frame to show.")
+            self._pictures[uid] = Image.open(io.BytesIO(preview)).convert("RGB")
+        return self._pictures[uid]
 
     def images(self) -> list[tuple[ImageResult, Source]]:
         """All images of the study."""
@@ -87,7 +107,8 @@ def _reports(work: Work, context: Context) -> Iterator[Draft]:
     same = [one for one in work.predecessors if one.get("SOPClassUID", own) == own]
     uid = _report_uid(sr_uid(work.result, context), [str(one.get("SOPInstanceUID")) for one in same])
     predecessor = same[-1] if same and same[-1].get("SOPInstanceUID") != uid else None
-    yield Draft(uid, (), partial(encode_sr, work.result, work.sources, context, predecessor, uid))
+    make = partial(encode_sr, work.result, work.sources, context, predecessor, uid, same)
+    yield Draft(uid, (), make)
 
 
 def _report_uid(uid: str, earlier: Sequence[str]) -> str:
@@ -122,23 +143,18 @@ def _captures(work: Work, context: Context) -> Iterator[Draft]:
 
 
 def _captured(work: Work, number: int, image: ImageResult, source: Source, context: Context) -> Dataset:
-    preview = work.previews.get(image.reference.sop_instance_uid) or render_preview(image, context.templates)
-    if preview is None:
-        raise EncodeError("An image with lesions has no frame to show.")
-    return encode_capture(number, image, source, preview, context)
+    return encode_capture(number, image, source, work.picture(image, context.templates), context)
 
 
 def _pdfs(work: Work, context: Context) -> Iterator[Draft]:
     from cad_node.encode.pdf import KIND, encode_pdf  # its library loads only where it is asked for
 
     def make() -> Dataset:
-        previews = {
-            image.reference.sop_instance_uid: work.previews.get(image.reference.sop_instance_uid)
-            or render_preview(image, context.templates)
+        pictures = {
+            image.reference.sop_instance_uid: work.picture(image, context.templates)
             for _, image, _ in work.with_lesions()
         }
-        drawn = {uid: picture for uid, picture in previews.items() if picture is not None}
-        return encode_pdf(work.result, work.sources, drawn, context)
+        return encode_pdf(work.result, work.sources, pictures, context)
 
     yield Draft(document_uid(KIND, work.result, context), (), make)
 

@@ -9,7 +9,6 @@ without a lesion would otherwise look like one that was never analysed.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -43,10 +42,10 @@ def capture_uid(images: Sequence[ImageResult], context: Context, *, of_study: bo
 
 
 def encode_capture(
-    position: int, image: ImageResult, source: Source, preview: bytes, context: Context
+    position: int, image: ImageResult, source: Source, picture: Image.Image, context: Context
 ) -> Dataset:
-    """The picture of an image; `preview` is its PNG, `position` its place in the series."""
-    canvas = _with_legend(Image.open(io.BytesIO(preview)).convert("RGB"), context)
+    """The picture of an image, in RGB, with a legend; `position` is its place in the series."""
+    canvas = _with_legend(picture, context)
     uid = capture_uid([image], context, of_study=False)
     dataset = _capture(canvas, uid, position, [(image, source)], context)
     if image.key_frame is not None and is_multi_frame(image):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from cad_node.errors import EncodeError
@@ -41,8 +42,12 @@ _VALUE_TYPES = {
 
 @dataclass
 class _Rule:
-    """What the tables want of one attribute, and of those inside it."""
+    """What the tables want of one attribute, and of those inside it, by keyword.
 
+    The tag is kept, since to look it up by the keyword takes longer than the check.
+    """
+
+    tag: BaseTag
     type: str = "3"
     inside: dict[str, _Rule] = field(default_factory=dict)
 
@@ -76,17 +81,18 @@ def _module_problems(dataset: Dataset) -> Iterator[str]:
 
 def _missing(dataset: Dataset, rules: dict[str, _Rule], path: str) -> Iterator[str]:
     for keyword, rule in rules.items():
-        place = f"{path}{keyword}"
-        if keyword not in dataset:
+        if rule.tag not in dataset:
             if rule.type in {"1", "2"}:
-                yield f"{place} is missing"
+                yield f"{path}{keyword} is missing"
             continue
-        element = dataset[keyword]
+        if rule.type == "3" and not rule.inside:
+            continue
+        element = dataset[rule.tag]
         if rule.type == "1" and element.is_empty:
-            yield f"{place} is empty"
+            yield f"{path}{keyword} is empty"
         if rule.inside and element.VR == "SQ":
             for item in element.value:
-                yield from _missing(item, rule.inside, f"{place}.")
+                yield from _missing(item, rule.inside, f"{path}{keyword}.")
 
 
 @lru_cache(maxsize=8)
@@ -102,11 +108,17 @@ def _rules(sop_class_uid: str) -> dict[str, _Rule]:
         for item in get_module_attribute_map()[module["key"]]:
             here = tree
             for parent in item["path"]:
-                here = here.setdefault(parent, _Rule()).inside
-            rule = here.setdefault(item["keyword"], _Rule())
+                here = _rule(here, parent).inside
+            rule = _rule(here, item["keyword"])
             wanted = "3" if item["path"] and item["path"][-1] in _FUNCTIONAL_GROUPS else item["type"]
             rule.type = min(rule.type, wanted)
     return tree
+
+
+def _rule(rules: dict[str, _Rule], keyword: str) -> _Rule:
+    if keyword not in rules:
+        rules[keyword] = _Rule(Tag(keyword))
+    return rules[keyword]
 
 
 def _uid_problems(dataset: Dataset) -> list[str]:
