@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from cad_node.cli.training_options import find_model, parse_folds, parse_names
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.papers.protocol import Protocol
@@ -22,7 +22,7 @@ _HOW_MUCH = ("architectures", "tasks", "use_folds", "runs", "starts")
 
 
 def compare(
-    data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and BUSI.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder with BUSI, as for training.")],
     protocol: Annotated[
         str, typer.Option("--protocol", help="paper-2021, paper-2024, or quick for a first look.")
     ] = "quick",
@@ -75,14 +75,15 @@ def compare(
     network is kept: the same command goes on after an interruption.
     """
     from cad_node.train.papers.compare import compare as run_comparison
+    from cad_node.train.papers.protocol import refuse_nonsense
     from cad_node.train.papers.tables import markdown, summary
 
     rules = _rules(protocol)
     changes: dict[str, object] = {
-        "architectures": _words(architectures),
-        "tasks": _words(tasks),
+        "architectures": None if architectures is None else parse_names(architectures),
+        "tasks": None if tasks is None else parse_names(tasks),
         "split": split,
-        "use_folds": None if folds is None else _numbers(folds),
+        "use_folds": None if folds is None else parse_folds(folds),
         "epochs": epochs,
         "size_px": size_px,
         "batch": batch,
@@ -100,7 +101,7 @@ def compare(
     )
     if told:
         rules = replace(rules, name=f"{rules.name}, changed", describes=f"{rules.describes} Changed: {told}.")
-    _refuse_nonsense(rules)
+    refuse_nonsense(rules)
     folder = run or Path("runs") / f"compare-{protocol}"
     console = Console(stderr=True, soft_wrap=True)
     results = run_comparison(
@@ -108,7 +109,7 @@ def compare(
     )
     if not results:
         raise SettingsError("No network has been trained yet.", "Give it more --minutes.")
-    card = models_dir() / model / "scorecard.json"
+    card = find_model(model) / "scorecard.json"
     content = summary(
         results, rules, json.loads(card.read_text(encoding="utf-8")) if card.is_file() else None
     )
@@ -127,30 +128,6 @@ def _rules(name: str) -> Protocol:
     if name not in PRESETS:
         raise SettingsError(f"There is no protocol '{name}'.", f"There are {', '.join(PRESETS)}.")
     return PRESETS[name]
-
-
-def _refuse_nonsense(rules: Protocol) -> None:
-    problem = ""
-    if rules.size_px % 32 or rules.size_px < 64:  # AlexNet's pools leave nothing of a smaller image
-        problem = f"--size {rules.size_px} is no multiple of 32 from 64 on"
-    elif not set(rules.tasks) <= {"classification", "segmentation"}:
-        problem = f"--tasks {','.join(rules.tasks)} are not classification and segmentation"
-    elif rules.split not in ("grouped", "papers"):
-        problem = f"--split {rules.split} is neither grouped nor papers"
-    elif not set(rules.chosen_folds) <= set(range(1, rules.folds + 1)):
-        problem = f"{rules.name} has the folds 1 to {rules.folds}"
-    if problem:
-        raise SettingsError(f"{problem}.", "See cad-node compare --help.")
-
-
-def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(dict.fromkeys(part.strip() for part in text.split(",") if part))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    from cad_node.cli.train import parse_folds
-
-    return parse_folds(text)
 
 
 def _weight_files(folder: Path | None) -> dict[str, Path]:

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from cad_node.cli.training_options import find_model, parse_folds
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.scoring import Advance, Pooled
@@ -36,7 +36,7 @@ _SHOWN = (
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images.")],
+    data: Annotated[Path, typer.Option("--data", help="Images, in any layout that can be trained on.")],
     model: Annotated[
         list[str] | None,
         typer.Option("--model", help="Name of a model folder, or its path; for a protocol, several."),
@@ -103,7 +103,7 @@ def evaluate(
     if protocol == "annotations":
         from cad_node.train.annotations.page import evaluate_annotations
 
-        found = _find((model or ["annotations"])[0])
+        found = find_model((model or ["annotations"])[0])
         place = report or Path("scorecards/annotations")
         evaluate_annotations(
             found, data, labels, place, console.print, output=output, threads=threads, limit=limit
@@ -132,6 +132,8 @@ def evaluate(
         from cad_node.train.export import attach_scorecard
 
         attach_scorecard(folder, card)
+    for note in card.get("notes", ()):
+        console.print(note)
     for key, title in (("annotations_left_in", "left in"), ("annotations_removed", "removed")):
         if key in card:
             Console().print(_table(card[key], f"Annotations {title}"))
@@ -149,7 +151,6 @@ def _evaluate_marks(
     console: Console,
 ) -> None:
     """Score a model with marks left in and removed, by the node's own cleaner in its shipped settings."""
-    from cad_node.cli.train import parse_folds
     from cad_node.process import find_model, load_cleaner
     from cad_node.settings import NodeSettings, RuntimeSettings
     from cad_node.train.marks.page import evaluate_marks
@@ -198,12 +199,7 @@ def _progress(console: Console) -> Iterator[Advance]:
 def _one_model(names: list[str]) -> Path:
     if len(names) != 1:
         raise SettingsError("Folds are scored with one model.", "Name it with --model, or name a --protocol.")
-    return _find(names[0])
-
-
-def _find(name: str) -> Path:
-    named = models_dir() / name
-    return named if named.is_dir() else Path(name)
+    return find_model(names[0])
 
 
 def _score_fold(
@@ -215,7 +211,6 @@ def _score_fold(
     advance: Advance,
     onnx: Path | None,
 ) -> tuple[Pooled, dict[str, Any]]:
-    from cad_node.cli.train import parse_folds
     from cad_node.train.scoring import score_model
 
     return score_model(folder, data, parse_folds(fold), clean, threads, advance, onnx)
@@ -231,7 +226,7 @@ def _models_of(
     protocol = find_protocol(name)
 
     def fitting() -> dict[str, Path]:
-        return match(protocol, model_folders([*map(_find, given), models]))
+        return match(protocol, model_folders([*map(find_model, given), models]))
 
     found = fitting()
     missing = [part for part in protocol.parts if part.name not in found]

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
+from cad_node.cli.training_options import find_model
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.networks import LesionModel
@@ -39,7 +39,7 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Eight-bit convolutions; needs --data.")] = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder with manifest.csv: calibrates, and compares with the model."),
+        typer.Option("--data", help="Images as for training: calibrates, and compares with the model."),
     ] = None,
     score: Annotated[
         bool, typer.Option("--score", help="Repeat the scorecard on folds that the model has not seen.")
@@ -56,16 +56,13 @@ def export(
     """
     from cad_node.networks import load_model
     from cad_node.networks.onnx_network import load_onnx_model
-    from cad_node.train import mobile
+    from cad_node.train import mobile, quantise
 
     if file_format != "onnx":
         raise SettingsError(f"There is no format '{file_format}'.", "Write --format onnx.")
     if data is None and (int8 or score):
-        raise SettingsError(
-            "--int8 and --score need images.", "Name the folder that holds manifest.csv with --data."
-        )
-    named = models_dir() / model
-    folder = named if named.is_dir() else Path(model)
+        raise SettingsError("--int8 and --score need images.", "Name a folder of training data with --data.")
+    folder = find_model(model)
     loaded = load_model(folder, threads=threads)
     bundle = loaded.bundle
     console = Console(stderr=True, soft_wrap=True)
@@ -87,10 +84,10 @@ def export(
         seen, unseen = _samples(folder, data)
         if int8:
             console.print(
-                f"calibrating on {mobile.CALIBRATION_IMAGES} images that the model has learned from"
+                f"calibrating on {quantise.CALIBRATION_IMAGES} images that the model has learned from"
             )
-            squares = mobile.calibration_squares(data, seen, bundle.size_px)
-            mobile.quantise(plain, output, squares)
+            squares = quantise.calibration_squares(data, seen, bundle.size_px)
+            quantise.quantise(plain, output, squares)
             content["int8"] = mobile.describe(output)
             plain.unlink()
         written = load_onnx_model(folder, output, threads)
@@ -112,20 +109,21 @@ def _demo_images() -> list[Any]:
 
 def _samples(folder: Path, data: Path) -> tuple[list[Sample], list[Sample]]:
     """Samples that the model has learned from, and the others."""
-    from cad_node.train.learned import read_learned
+    from cad_node.train.learned import read_learned, refuse_leak
     from cad_node.train.splits import read_split
 
     learned = read_learned(folder)
     samples = read_split(data, learned.kind).samples
+    refuse_leak(learned, learned.kind, [s for s in samples if not learned.knows(s)], folder.name)
     seen = [s for s in samples if s.fold in learned.folds and s.dataset in learned.datasets]
     return seen, [s for s in samples if s.fold not in learned.folds]
 
 
 def _images(data: Path, samples: Sequence[Sample], limit: int) -> list[Any]:
-    from cad_node.train.data import read_grey
+    from cad_node.train.data import read_image
 
     step = max(1, len(samples) // limit)
-    return [read_grey(data / sample.image) for sample in samples[::step][:limit]]
+    return [read_image(data, sample) for sample in samples[::step][:limit]]
 
 
 def _scorecard(

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from cad_node.cli.training_options import parse_folds, parse_names, parse_split
 from cad_node.errors import SettingsError
 from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.loop import TrainSettings
-    from cad_node.train.splits import SplitKind
 
 
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="BUSI, BUS-BRA, both below one folder, pictures with images.csv, or DICOM with SEGs.",
+        ),
+    ],
     task: Annotated[
         str, typer.Option("--task", help="lesions, or annotations: what is drawn on a picture.")
     ] = "lesions",
@@ -78,8 +84,11 @@ def train(
         typer.Option("--start-from", help="Model folder of the same folds to go on from, not from ImageNet."),
     ] = None,
     peak_rate: Annotated[
-        float, typer.Option("--peak-rate", min=1e-6, help="Highest learning rate of the cycle.")
-    ] = 1.5e-3,
+        float | None,
+        typer.Option(
+            "--peak-rate", min=1e-6, help="Highest learning rate of the cycle; default: the task's own."
+        ),
+    ] = None,
     clean_cache: Annotated[
         Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
@@ -99,7 +108,7 @@ def train(
     Thresholds and calibration are fitted on the validation groups. Score the
     result with `cad-node evaluate` on a fold that was not trained on. The
     annotation network takes --data, --clean-cache, --folds, --steps, --minutes,
-    --fonts, --seed, --threads and where to write; the other options speak of lesions.
+    --fonts, --start-from, --peak-rate, --seed, --threads and where to write; the other options speak of lesions.
     """
     from cad_node.networks import NETWORKS
     from cad_node.train.decide import decide
@@ -116,12 +125,19 @@ def train(
             data,
             clean_cache,
             parse_folds(folds),
-            AnnotationTraining(steps=steps, minutes=minutes, seed=seed, threads=threads),
+            AnnotationTraining(
+                steps=steps,
+                minutes=minutes,
+                peak_rate=peak_rate or AnnotationTraining.peak_rate,
+                seed=seed,
+                threads=threads,
+            ),
             run or Path("runs/annotations"),
             None if export is None else (output or models_dir()) / export,
             version,
             console.print,
             fonts,
+            start_from,
         )
         return
     if task not in ("lesions", "classification", "segmentation"):
@@ -130,6 +146,7 @@ def train(
         )
     if size_px % 32:
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
+    datasets = tuple(sorted(parse_names(dataset)))
     if task in ("classification", "segmentation"):
         from cad_node.train.papers.single import Single, train_single
 
@@ -138,14 +155,14 @@ def train(
                 f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
                 "Leave out --export; weights and figures are written to --run.",
             )
-        found = training_data(data, parse_folds(folds), seed, parse_names(dataset), parse_split(split))
+        found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
         single = Single(
             architecture,
             "classification" if task == "classification" else "segmentation",
             size_px,
             epochs,
             batch,
-            peak_rate,
+            peak_rate or TrainSettings.peak_rate,
             seed,
             weights,
             denoise,
@@ -168,16 +185,17 @@ def train(
         batch=batch,
         epochs=epochs,
         minutes=minutes,
-        peak_rate=peak_rate,
+        peak_rate=peak_rate or TrainSettings.peak_rate,
         seed=seed,
         threads=threads,
     )
-    datasets = parse_names(dataset)
     found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
     console.print(
         f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
         f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
     )
+    for note in found.notes:
+        console.print(note)
     start = None if start_from is None else load_start(start_from, found)
     imagenet = load_imagenet(weights, architecture) if start is None else None
     network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start)
@@ -199,41 +217,6 @@ def train(
     folder = (output or models_dir()) / export
     sha256 = export_bundle(network, settings, decisions, origin, folder, version)
     console.print(f"{folder}, sha256 {sha256}")
-
-
-def parse_folds(text: str) -> tuple[int, ...]:
-    """Numbers of a list like "1,2,3".
-
-    Raises
-    ------
-    SettingsError
-        It is no such list.
-    """
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError as error:
-        raise SettingsError(f"'{text}' is no list of folds.", "Write it like 1,2,3,4.") from error
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Names of a list like "BUSI,BUS-BRA"."""
-    return tuple(sorted({part.strip() for part in text.split(",")} - {""}))
-
-
-def parse_split(text: str) -> SplitKind:
-    """The kind of split that is named.
-
-    Raises
-    ------
-    SettingsError
-        There is none of this name.
-    """
-    from cad_node.train.splits import SplitKind
-
-    try:
-        return SplitKind(text)
-    except ValueError as error:
-        raise SettingsError(f"There is no split '{text}'.", f"Splits are: {', '.join(SplitKind)}.") from error
 
 
 def _command(

@@ -1,4 +1,4 @@
-"""Writes a model for telephones and tablets: ONNX, in float or int8, and what the change costs.
+"""Writes a model for telephones and tablets as ONNX, and says what the change costs.
 
 The second paper wants its classifier on a mobile device beside a handheld scanner.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cad_node.errors import ModelError, SettingsError
+from cad_node.errors import ModelError
 from cad_node.networks import Bundle, LesionModel, LesionNetwork
 from cad_node.networks.bundle import file_sha256
 from cad_node.networks.lesion_network import CLASS_NAMES
-from cad_node.networks.letterbox import fit
 from cad_node.networks.onnx_network import INPUTS, MODEL_KEY, OUTPUTS
-from cad_node.networks.runtime import to_input
 from cad_node.pipeline.segment import find_lesions
 from cad_node.train.cases import as_frame
-from cad_node.train.data import Sample, read_grey, read_union
 from cad_node.train.metrics import dice
+from cad_node.train.quantise import import_onnx
 
 OPSET = 17
-CALIBRATION_IMAGES = 96
 # Two implementations of the same sums in single precision differ by no more, in logits.
 LARGEST_DIFFERENCE = 2e-3
 
@@ -58,7 +54,7 @@ def export_onnx(bundle: Bundle, file: Path) -> None:
     SettingsError
         The `onnx` package is not installed.
     """
-    onnx = _onnx()
+    onnx = import_onnx()
     network = _Whole(bundle.load_network()).eval()
     square = torch.zeros(2, 1, bundle.size_px, bundle.size_px)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,17 +82,6 @@ def export_onnx(bundle: Bundle, file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def _onnx() -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise SettingsError(
-            "Writing ONNX needs the onnx package, and it is not installed.",
-            "Run pip install 'cad-node[train]'.",
-        ) from error
-    return onnx
-
-
 def _properties(bundle: Bundle) -> dict[str, str]:
     """What one needs to run the file alone: class names, size, thresholds, and the model it was made from."""
     settings = asdict(bundle)
@@ -104,58 +89,6 @@ def _properties(bundle: Bundle) -> dict[str, str]:
         settings.pop(key)
     properties = {key: str(value) for key, value in settings.items()}
     return {**properties, "classes": ",".join(CLASS_NAMES), MODEL_KEY: bundle.sha256}
-
-
-def quantise(source: Path, target: Path, squares: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Write an int8 copy of an ONNX file, its ranges measured on images and masks at network size.
-
-    Convolutions are quantised, by output channel; the class head stays in float:
-    it is small, and its shape features reach far.
-    """
-    onnx = _onnx()
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._feeds: Iterator[dict[str, Any]] = (
-                {name: value.numpy() for name, value in zip(INPUTS, pair, strict=True)} for pair in squares
-            )
-
-        def get_next(self) -> dict[str, Any] | None:
-            return next(self._feeds, None)
-
-    with TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready.onnx"
-        quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
-        quantize_static(
-            str(ready),
-            str(target),
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-    properties = {entry.key: entry.value for entry in onnx.load(str(source)).metadata_props}
-    model = onnx.load(str(target))
-    onnx.helper.set_model_props(model, {**properties, "precision": "int8"})
-    onnx.save(model, str(target))
-
-
-def calibration_squares(
-    folder: Path, samples: Sequence[Sample], size: int, count: int = CALIBRATION_IMAGES
-) -> list[tuple[Tensor, Tensor]]:
-    """Images and drawn masks at network size, evenly drawn from `samples`."""
-    step = max(1, len(samples) // count)
-    pairs = []
-    for sample in sorted(samples, key=lambda s: s.image)[::step][:count]:
-        pixels = read_grey(folder / sample.image)
-        box = fit(pixels, size)
-        drawn = read_union(folder, sample, (pixels.shape[0], pixels.shape[1])).astype(np.float32)
-        pairs.append((to_input(box.apply(pixels)[None]), torch.from_numpy(box.apply(drawn))[None, None]))
-    return pairs
 
 
 def largest_difference(torch_model: LesionModel, onnx_model: LesionModel, images: Sequence[Grey]) -> float:

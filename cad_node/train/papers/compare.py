@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cad_node.errors import SettingsError
-from cad_node.networks.papers import BACKBONES, load_weight_file
+from cad_node.networks.papers import load_weight_file
 from cad_node.train.papers.learn import learn
 from cad_node.train.papers.prepare import Squares
 from cad_node.train.papers.protocol import Protocol, Start, Task
@@ -49,9 +49,6 @@ def jobs_of(protocol: Protocol, weights: Mapping[str, Path]) -> Iterator[Job]:
 
     Those from ImageNet only where there is a weight file.
     """
-    for name in protocol.architectures:
-        if name not in BACKBONES:
-            raise SettingsError(f"There is no network '{name}'.", f"There are {', '.join(BACKBONES)}.")
     for run in range(1, protocol.runs + 1):
         for fold in protocol.chosen_folds:
             for start in protocol.starts:
@@ -76,7 +73,7 @@ def compare(
     Parameters
     ----------
     data
-        Folder with ``manifest.csv``.
+        Folder with BUSI.
     folder
         Results and prepared images; an interrupted comparison goes on from here.
     weights

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from cad_node.errors import SettingsError
+from cad_node.networks.papers import BACKBONES
 from cad_node.train.augment import Augmentation
 
 Task = Literal["classification", "segmentation"]
 Start = Literal["scratch", "imagenet"]
 SplitKind = Literal["grouped", "papers"]
+
+LEAST_PX = 64  # AlexNet's pools leave nothing of a smaller image
 
 # The first paper: scale 0.5 to 2, left-right flips, rotation, Gaussian blur, and nothing else.
 # It names no angle; 15 degrees is ours.
@@ -80,6 +84,30 @@ class Protocol:
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def refuse_nonsense(rules: Protocol) -> None:
+    """Make sure that networks can be trained under these rules.
+
+    Raises
+    ------
+    SettingsError
+        A network, task, split, fold or size does not exist.
+    """
+    unknown = [name for name in rules.architectures if name not in BACKBONES]
+    if unknown:
+        raise SettingsError(f"There is no network '{unknown[0]}'.", f"There are {', '.join(BACKBONES)}.")
+    problem = ""
+    if rules.size_px % 32 or rules.size_px < LEAST_PX:
+        problem = f"--size {rules.size_px} is no multiple of 32 from {LEAST_PX} on"
+    elif not set(rules.tasks) <= {"classification", "segmentation"}:
+        problem = f"--tasks {','.join(rules.tasks)} are not classification and segmentation"
+    elif rules.split not in ("grouped", "papers"):
+        problem = f"--split {rules.split} is neither grouped nor papers"
+    elif not set(rules.chosen_folds) <= set(range(1, rules.folds + 1)):
+        problem = f"{rules.name} has the folds 1 to {rules.folds}"
+    if problem:
+        raise SettingsError(f"{problem}.", "See the command's --help.")
+
+
 PRESETS = {
     "paper-2021": Protocol(
         name="paper-2021",
@@ -122,27 +150,18 @@ PRESETS = {
     "quick": Protocol(
         name="quick",
         describes=(
-            "A quick look, not the papers' settings: 64 px, 3 epochs, Adam at 0.0003, one fold (5) of the "
-            "project's five grouped ones. It shows that everything runs; it ranks nothing."
+            "A quick look, not the papers' settings: the three smallest networks at 96 px, 15 epochs, Adam at "
+            "0.0003, one fold (5) of the project's five grouped ones: about an hour of one processor core. "
+            "Enough to be told from guessing, too little to rank networks."
         ),
-        size_px=64,
-        epochs=3,
+        size_px=96,
+        epochs=15,
         optimizer="adam",
         rate=3e-4,
-        batch=32,
+        batch=16,
         folds=5,
         use_folds=(5,),
         segmentation_loss="dice+entropy",
-        architectures=(  # the quickest first
-            "alexnet",
-            "inception",
-            "resnet18",
-            "resnet50",
-            "densenet161",
-            "vgg16",
-            "unet",
-            "vgg12",
-            "vgg19",
-        ),
+        architectures=("alexnet", "inception", "resnet18"),  # the quickest first
     ),
 }

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from cad_node.errors import SettingsError
-from cad_node.networks.papers import BACKBONES, load_weight_file
+from cad_node.networks.papers import load_weight_file
 from cad_node.train.learned import Learned
 from cad_node.train.papers.learn import learn
 from cad_node.train.papers.prepare import Squares
-from cad_node.train.papers.protocol import Protocol, Task
+from cad_node.train.papers.protocol import Protocol, Task, refuse_nonsense
 from cad_node.train.papers.splits import Parts
 from cad_node.train.run import TrainingData
 from cad_node.train.splits import read_split
@@ -53,21 +53,8 @@ def train_single(
     Raises
     ------
     SettingsError
-        There is no such network, or every fold is learned from.
+        There is no such network or size, or every fold is learned from.
     """
-    if single.architecture not in BACKBONES:
-        raise SettingsError(
-            f"There is no network '{single.architecture}' for {single.task}.",
-            f"There are {', '.join(BACKBONES)}.",
-        )
-    if single.size_px < 64:
-        raise SettingsError(f"--size {single.size_px} is too small.", "These networks need 64 px or more.")
-    learned = Learned(frozenset(data.folds), frozenset(data.datasets), data.kind)
-    others = [s for s in read_split(folder, data.kind).samples if s.dataset in learned.datasets]
-    test = tuple(sample for sample in others if not learned.knows(sample))
-    if not test:
-        raise SettingsError("Every fold is learned from: nothing is left to test on.", "Leave a fold out.")
-    torch.set_num_threads(threads)
     protocol = Protocol(
         name="train",
         describes="cad-node train",
@@ -80,7 +67,16 @@ def train_single(
         denoise=single.denoise,
         remove_background=single.remove_background,
         seed=single.seed,
+        tasks=(single.task,),
+        architectures=(single.architecture,),
     )
+    refuse_nonsense(protocol)
+    learned = Learned(frozenset(data.folds), frozenset(data.datasets), data.kind)
+    others = [s for s in read_split(folder, data.kind).samples if s.dataset in learned.datasets]
+    test = tuple(sample for sample in others if not learned.knows(sample))
+    if not test:
+        raise SettingsError("Every fold is learned from: nothing is left to test on.", "Leave a fold out.")
+    torch.set_num_threads(threads)
     parts = Parts(data.split.training, data.split.validation, test)
     squares = Squares(
         folder,

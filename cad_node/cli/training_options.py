@@ -1,0 +1,53 @@
+"""What `train`, `evaluate`, `compare` and `export` read alike from their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cad_node.errors import SettingsError
+from cad_node.resources import models_dir
+
+if TYPE_CHECKING:
+    from cad_node.train.splits import SplitKind
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """Numbers of a list like "1,2,3".
+
+    Raises
+    ------
+    SettingsError
+        It is no such list.
+    """
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError as error:
+        raise SettingsError(f"'{text}' is no list of folds.", "Write it like 1,2,3,4.") from error
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names of a list like "BUSI,BUS-BRA", each once, in its order."""
+    return tuple(name for name in dict.fromkeys(part.strip() for part in text.split(",")) if name)
+
+
+def parse_split(text: str) -> SplitKind:
+    """The kind of split that is named.
+
+    Raises
+    ------
+    SettingsError
+        There is none of this name.
+    """
+    from cad_node.train.splits import SplitKind
+
+    try:
+        return SplitKind(text)
+    except ValueError as error:
+        raise SettingsError(f"There is no split '{text}'.", f"Splits are: {', '.join(SplitKind)}.") from error
+
+
+def find_model(name: str) -> Path:
+    """Folder of a shipped model, or the folder that is named."""
+    shipped = models_dir() / name
+    return shipped if shipped.is_dir() else Path(name)
