@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.networks.lesion_network import CLASS_NAMES
+from cad_node.train.metrics import figure
+from cad_node.train.papers.protocol import Task
 
 
 def classification_figures(target: NDArray[np.int64], said: NDArray[np.int64]) -> dict[str, float]:
@@ -52,6 +54,38 @@ def segmentation_figures(labels: Sequence[str], ious: Sequence[float]) -> dict[s
         found[name] = float(np.mean(mine)) if mine else math.nan
     found["mean"] = float(np.mean([found[name] for name in CLASS_NAMES]))
     return found
+
+
+def guessing(labels: Sequence[str]) -> dict[str, Any]:
+    """What always naming the most frequent class would give: the least that a network must beat."""
+    target = np.array([CLASS_NAMES.index(label) for label in labels], dtype=np.int64)
+    most = int(np.bincount(target, minlength=len(CLASS_NAMES)).argmax())
+    return {
+        "label": CLASS_NAMES[most],
+        "figures": classification_figures(target, np.full_like(target, most)),
+    }
+
+
+def interval_95(task: Task, cases: Sequence[Mapping[str, Any]], resamples: int = 500) -> list[float]:
+    """Bootstrap interval over groups of the accuracy, or of the mean IoU, on the tested images.
+
+    What other test images would have given; another training differs by more.
+    """
+    target = np.array([CLASS_NAMES.index(case["label"]) for case in cases])
+    if task == "classification":
+        right = np.array([case["probabilities"] for case in cases]).argmax(axis=1) == target
+
+        def value(index: NDArray[np.int64]) -> float:
+            return float(right[index].mean())
+    else:
+        overlaps = np.array([case["iou"] for case in cases], dtype=np.float64)
+
+        def value(index: NDArray[np.int64]) -> float:
+            means = [overlaps[index][target[index] == number] for number in range(len(CLASS_NAMES))]
+            return float(np.mean([part.mean() for part in means])) if all(m.size for m in means) else math.nan
+
+    interval: list[float] = figure(value, [case["group"] for case in cases], resamples, seed=0)["interval_95"]
+    return interval
 
 
 def mean_and_spread(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 from cad_node.networks.lesion_network import CLASS_NAMES
-from cad_node.train.papers.figures import figures_of_scorecard, mean_and_spread
-from cad_node.train.papers.protocol import Protocol
+from cad_node.train.papers.figures import figures_of_scorecard, guessing, interval_95, mean_and_spread
+from cad_node.train.papers.protocol import Protocol, Task
 
 _CLASSIFICATION = {
     "accuracy": "Accuracy",
@@ -21,6 +21,7 @@ _CLASSIFICATION = {
     "f1": "F1",
 }
 _SEGMENTATION = {**{name: name.capitalize() for name in CLASS_NAMES}, "mean": "Mean"}
+_MAIN = {"classification": "the accuracy", "segmentation": "the mean"}
 _SPLITS = {
     "grouped": "patients and near-duplicates kept on one side, contradictory labels left out",
     "papers": "the papers' own way: BUSI at random, near-duplicates and contradictory labels left in",
@@ -40,9 +41,10 @@ def summary(
 
     `model` is the scorecard of a model folder, or None.
     """
-    rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    rows: dict[tuple[Task, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for result in results:
         rows[result["task"], result["architecture"], result["start"]].append(result)
+    labels = [case["label"] for r in results if r["task"] == "classification" for case in r["cases"]]
     return {
         "protocol": protocol.name,
         "describes": protocol.describes,
@@ -72,9 +74,11 @@ def summary(
                     key: {"mean": mean, "spread": spread}
                     for key, (mean, spread) in mean_and_spread([r["figures"] for r in group]).items()
                 },
+                "interval_95": interval_95(task, [case for r in group for case in r["cases"]]),
             }
             for (task, name, start), group in rows.items()
         ],
+        "guessing": guessing(labels) if labels else None,
         "model": _model(model),
         "published": published(),
     }
@@ -111,7 +115,9 @@ def _table(content: Mapping[str, Any], task: str, title: str, columns: Mapping[s
     theirs = content["published"]["paper-2021"][task]
     mine = [row for row in content["rows"] if row["task"] == task]
     lines = ["", f"### {title}", ""]
-    lines.append("| network | | " + " | ".join(columns.values()) + " | trained, tested |")
+    lines.append(
+        "| network | | " + " | ".join(columns.values()) + f" | trained, tested; 95 % of {_MAIN[task]} |"
+    )
     lines.append("|---" * (len(columns) + 3) + "|")
     names = list(dict.fromkeys([*theirs["rows"], *(row["architecture"] for row in mine)]))
     for name in names:
@@ -120,8 +126,13 @@ def _table(content: Mapping[str, Any], task: str, title: str, columns: Mapping[s
             lines.append(f"| {name} | published | " + " | ".join(cells) + " | |")
         for row in (row for row in mine if row["architecture"] == name):
             cells = [_measured(row["figures"][key], row["trained"]) for key in columns]
-            how = f"{row['trained']} ×, {row['test_images']} images"
+            low, high = (f"{100 * number:.1f}" for number in row["interval_95"])
+            how = f"{row['trained']} ×, {row['test_images']} images; {low}–{high}"
             lines.append(f"| {name} | {_start(row)} | " + " | ".join(cells) + f" | {how} |")
+    guess = content["guessing"]
+    if task == "classification" and guess is not None:
+        cells = [_measured({"mean": guess["figures"][key]}, 1) for key in columns]
+        lines.append(f"| always {guess['label']} | guessing | " + " | ".join(cells) + " | |")
     model = content["model"]
     if model is not None:
         cells = [_measured({"mean": model["figures"][task][key]}, 1) for key in columns]

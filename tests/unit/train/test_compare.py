@@ -15,6 +15,8 @@ from cad_node.train.papers.compare import jobs_of
 from cad_node.train.papers.figures import (
     classification_figures,
     figures_of_scorecard,
+    guessing,
+    interval_95,
     mean_and_spread,
     segmentation_figures,
 )
@@ -68,6 +70,7 @@ def test_tables_show_published_measured_and_our_figures_together(compared):
     text = (run / "comparison.md").read_text()
     assert "| vgg16 | published | 84.57 | – | 89.34 | 73.64 | 80.73 | |" in text
     assert "| resnet18 | from scratch |" in text
+    assert "| always normal | guessing | 33.33 |" in text
     assert "**breast-us" in text
     assert "Changed: epochs 1, size px 64, batch 4" in text
     assert content["model"]["name"] == "breast-us"
@@ -196,6 +199,34 @@ def test_papers_own_split_takes_contradictory_labels_in(tmp_path):
     write_manifest(tmp_path, rows)
     assert [s.image for s in usable_samples(tmp_path, QUICK)] == ["a.png"]
     assert [s.image for s in usable_samples(tmp_path, replace(QUICK, split="papers"))] == ["a.png", "b.png"]
+
+
+def test_guessing_names_the_most_frequent_class():
+    told = guessing(["benign", "normal", "benign", "malignant"])
+    assert told["label"] == "benign"
+    assert told["figures"]["accuracy"] == pytest.approx(0.5)
+    assert told["figures"]["recall"] == pytest.approx(1 / 3)
+
+
+def test_interval_draws_the_images_of_a_group_together():
+    """Two groups, one right and one wrong: a sample is all right, all wrong, or half."""
+    cases = [
+        {"label": "benign", "group": group, "probabilities": said}
+        for group, said in (("a", [0, 1, 0]), ("b", [1, 0, 0]))
+        for _ in range(50)
+    ]
+    assert interval_95("classification", cases) == [0.0, 1.0]
+    alike = [{**case, "probabilities": [0, 1, 0]} for case in cases]
+    assert interval_95("classification", alike) == [1.0, 1.0]
+
+
+def test_interval_of_overlaps_is_of_the_mean_over_classes():
+    cases = [
+        {"label": label, "group": f"{label}{n}", "iou": value}
+        for label, value in (("normal", 1.0), ("benign", 0.5), ("malignant", 0.0))
+        for n in range(20)
+    ]
+    assert interval_95("segmentation", cases) == [0.5, 0.5]
 
 
 def test_table_2_counted_by_hand():
