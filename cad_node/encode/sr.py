@@ -8,7 +8,7 @@ that was not analysed, has a group of its own that says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from highdicom.sr import (
     Comprehensive3DSR,
@@ -51,11 +51,13 @@ def encode_sr(
     context: Context,
     predecessor: Dataset | None,
     sop_instance_uid: str | None = None,
+    earlier: Sequence[Dataset] = (),
 ) -> Dataset:
     """The report over all images of a study; `sources` by SOP Instance UID.
 
     `predecessor` is the report that this one supersedes, if there is one;
-    `sop_instance_uid` another UID than that of `sr_uid`.
+    `sop_instance_uid` another UID than that of `sr_uid`; `earlier` are all reports
+    made before, so that those of one series are numbered in their order.
     """
     template = context.templates.sr
     ordered = [sources[image.reference.sop_instance_uid] for image in result.images]
@@ -67,7 +69,7 @@ def encode_sr(
         series_instance_uid=series,
         series_number=context.settings.sr_series_number,
         sop_instance_uid=sop_instance_uid or sr_uid(result, context),
-        instance_number=_instance_number(series, predecessor),
+        instance_number=_instance_number(series, earlier or ([predecessor] if predecessor else [])),
         series_description=template.series.description,
         is_complete=True,
         is_final=False,
@@ -91,10 +93,9 @@ def sr_uid(result: StudyResult, context: Context) -> str:
     return uids.sr_uid(sources, context.provenance, context.wording)
 
 
-def _instance_number(series: str, predecessor: Dataset | None) -> int:
-    if predecessor is None or predecessor.get("SeriesInstanceUID") != series:
-        return 1
-    return int(predecessor.get("InstanceNumber") or 1) + 1
+def _instance_number(series: str, earlier: Sequence[Dataset]) -> int:
+    in_series = [one for one in earlier if one.get("SeriesInstanceUID") == series]
+    return max((int(one.get("InstanceNumber") or 1) for one in in_series), default=0) + 1
 
 
 def _empty_root(context: Context) -> ContainerContentItem:

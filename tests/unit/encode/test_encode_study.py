@@ -140,6 +140,8 @@ def test_going_back_to_a_model_says_again_what_it_said_and_supersedes_in_turn(te
     named = reports[2].PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == second[-1]
     assert reports[2].ContentSequence == reports[0].ContentSequence
+    assert reports[2].SeriesInstanceUID == reports[0].SeriesInstanceUID
+    assert [int(report.InstanceNumber) for report in reports] == [1, 1, 2]
     # What says the newest report already is not said once more.
     assert made(example()) == third
     # Away and back again: each is a report of its own.
