@@ -22,6 +22,7 @@ from cad_node import __version__
 from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
 from cad_node.encode import (
     EncodedObject,
+    PageObject,
     Templates,
     encode_study,
     load_templates,
@@ -41,8 +42,8 @@ from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
 from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
-from cad_node.settings import NodeSettings, ObjectKind
-from cad_node.variants import Variant, all_variants
+from cad_node.settings import FolderDestinationSettings, NodeSettings, ObjectKind
+from cad_node.variants import Variant, all_variants, destination_variants, names_of
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +126,10 @@ class Processor:
             clock.time("write", lambda: _write_objects(objects, task.output))
             previews = _write_pictures(result, pictures, task.output)
             made = tuple(variant.name for variant in all_variants(self.settings))
+            pages = write_pages(result, objects, previews, self.templates, self.settings, task.output)
             summary = _write_summary(
-                result, objects, made, previews, clock.seconds, self.made_by, task.output
+                result, objects, made, previews, pages, clock.seconds, self.made_by, task.output
             )
-            page = render_page(result, previews, self.templates, segs=_segs(objects), sr=_report(objects))
-            (task.output / PAGE_FILE).write_text(page, encoding="utf-8")
             logger.info(
                 "processed %d images, %d with lesions, in %.1f s",
                 len(result.images),
@@ -308,6 +308,33 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return content
 
 
+def write_pages(
+    result: StudyResult,
+    objects: Sequence[EncodedObject],
+    previews: Mapping[str, str],
+    templates: Templates,
+    settings: NodeSettings,
+    output: Path,
+) -> dict[str, str]:
+    """Write the page of a study, and one for each set of objects that a folder gets instead of all.
+
+    Their file names by the set. A page names only what lies beside it.
+    """
+    everything = all_variants(settings)
+    sets = {names_of(everything): everything}
+    for destination in settings.destinations:
+        if isinstance(destination, FolderDestinationSettings):
+            wanted = destination_variants(destination, settings.results)
+            sets.setdefault(names_of(wanted), wanted)
+    named = list(zip(objects, file_names(objects), strict=True))
+    pages: dict[str, str] = {}
+    for number, (key, wanted) in enumerate(sets.items(), start=1):
+        beside = [PageObject(item.kind, name, item.sources) for item, name in named if item.variant in wanted]
+        pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
+        (output / pages[key]).write_text(render_page(result, previews, templates, beside), encoding="utf-8")
+    return pages
+
+
 def _write_objects(objects: Sequence[EncodedObject], output: Path) -> None:
     for item, name in zip(objects, file_names(objects), strict=True):
         item.dataset.save_as(output / name, enforce_file_format=True)
@@ -344,6 +371,7 @@ def _write_summary(
     objects: Sequence[EncodedObject],
     variants: tuple[str, ...],
     previews: Mapping[str, str],
+    pages: Mapping[str, str],
     seconds: Mapping[str, float],
     made_by: str,
     output: Path,
@@ -371,6 +399,7 @@ def _write_summary(
         "images": {str(item.dataset.SOPInstanceUID): list(item.sources) for item in objects},
         "provenance": asdict(result.provenance),
         "made_by": made_by,
+        "pages": dict(pages),
     }
     (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return summary

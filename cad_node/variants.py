@@ -102,6 +102,11 @@ def all_variants(settings: NodeSettings) -> tuple[Variant, ...]:
     return _ordered(wanted)
 
 
+def names_of(variants: Iterable[Variant]) -> str:
+    """What `result.json` calls a set of variants, in whatever order they came."""
+    return "; ".join(sorted({variant.name for variant in variants}))
+
+
 def default_variants(results: ResultSettings) -> tuple[Variant, ...]:
     """SEG and SR as `[results]` says."""
     return tuple(Variant.of(kind, results) for kind in ("seg", "sr"))

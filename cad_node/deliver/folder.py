@@ -10,13 +10,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from cad_node.deliver.objects import result_objects
+from cad_node.deliver.summary import PAGE_FILE, RESULT_FILE, page_of, summary_of
 from cad_node.domain import is_valid_uid
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import FolderDestinationSettings
 from cad_node.variants import Variant
 
-# What is a result beside the objects; whatever else a folder holds is its owner's own bookkeeping.
-_PATTERNS = ("*.png", "index.html", "result.json")
+# What is a result beside the objects, page and summary; whatever else a folder holds is its
+# owner's own bookkeeping.
+_PICTURES = "*.png"
 
 
 class FolderDestination:
@@ -46,10 +48,16 @@ class FolderDestination:
                 if left.exists():
                     shutil.rmtree(left)
             new.mkdir()
-            beside = (path for pattern in _PATTERNS for path in results.glob(pattern))
-            for path in (*(item.path for item in objects), *beside):
+            for path in (*(item.path for item in objects), *results.glob(_PICTURES)):
                 shutil.copyfile(path, new / path.name)
                 _sync(new / path.name)
+            page = page_of(results, self._wanted)
+            if page is not None:
+                shutil.copyfile(page, new / PAGE_FILE)
+                _sync(new / PAGE_FILE)
+            summary = summary_of(results, {item.path.name for item in objects})
+            (new / RESULT_FILE).write_text(summary, encoding="utf-8")
+            _sync(new / RESULT_FILE)
             _sync(new)
             if target.exists():
                 target.rename(old)

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
 from cad_node.encode.encoders import ENCODERS, Work
-from cad_node.encode.page import render_page
+from cad_node.encode.page import PageObject, render_page
 from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
 from cad_node.encode.read_back import LesionReading, read_back
@@ -35,6 +35,7 @@ __all__ = [
     "REPORT_COLUMNS",
     "EncodedObject",
     "LesionReading",
+    "PageObject",
     "Templates",
     "derive_uid",
     "encode_study",

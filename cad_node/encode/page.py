@@ -6,7 +6,8 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jinja2
@@ -16,24 +17,42 @@ from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.sr_words import band_label, outline_words, position_parts
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
+from cad_node.settings import ObjectKind
+
+# What objects are called, in every language.
+_OBJECT_NAMES: Mapping[ObjectKind, str] = {
+    "seg": "SEG",
+    "presentation_state": "PR",
+    "secondary_capture": "SC",
+    "pdf": "PDF",
+    "text_sr": "Basic Text SR",
+    "sr": "DICOM SR",
+}
+
+
+@dataclass(frozen=True)
+class PageObject:
+    """A result object beside the page, with the images that it alone speaks of; none: of the study."""
+
+    kind: ObjectKind
+    file: str
+    sources: tuple[str, ...]
 
 
 def render_page(
     result: StudyResult,
     previews: Mapping[str, str],
     templates: Templates,
-    *,
-    segs: Mapping[str, str] | None = None,
-    sr: str = "",
+    objects: Sequence[PageObject] = (),
 ) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
-    previews, segs
+    previews
         File names beside the page, by SOP Instance UID of the image.
-    sr
-        File name of the report.
+    objects
+        Those that lie beside the page: it names no others.
 
     Raises
     ------
@@ -41,7 +60,7 @@ def render_page(
         The page template asks for something that a result does not have.
     """
     images = [
-        _image(position, image, previews, segs or {}, templates)
+        _image(position, image, previews, objects, templates)
         for position, image in enumerate(result.images, start=1)
     ]
     lesions = [
@@ -67,7 +86,7 @@ def render_page(
                 for name, colour in templates.seg.colours.items()
             }
             | {"uncertain": "#{:02x}{:02x}{:02x}".format(*templates.preview.colours.uncertain)},
-            sr=sr,
+            files=[_link(one) for one in objects if not one.sources],
             text=templates.page_words.text,
             language=templates.sr.document.language.value,
         )
@@ -79,7 +98,7 @@ def _image(
     position: int,
     image: ImageResult,
     previews: Mapping[str, str],
-    segs: Mapping[str, str],
+    objects: Sequence[PageObject],
     templates: Templates,
 ) -> dict[str, Any]:
     uid = image.reference.sop_instance_uid
@@ -100,9 +119,13 @@ def _image(
         "marked": image.notes.marked,
         "annotations_removed": max((frame.annotations_removed for frame in image.frames), default=0),
         "preview": previews.get(uid, ""),
-        "seg": segs.get(uid, ""),
+        "files": [_link(one) for one in objects if uid in one.sources],
         "seconds": image.seconds,
     }
+
+
+def _link(item: PageObject) -> dict[str, str]:
+    return {"name": _OBJECT_NAMES[item.kind], "file": item.file}
 
 
 def _class(probabilities: Probabilities) -> str:

@@ -1,7 +1,8 @@
 """Result objects, stored before they are sent.
 
 `ROOT/STUDY UID/NUMBER-REVISION/` holds everything made of one revision of a study:
-`seg-001.dcm` …, `sr.dcm`, `preview-001.png` …, `index.html` and `result.json`.
+`seg-001.dcm` …, `sr.dcm`, `preview-001.png` …, `index.html` (`index-2.html` … for
+folders that get other objects than all) and `result.json`.
 A folder is there wholly or not at all; it is never changed again.
 """
 

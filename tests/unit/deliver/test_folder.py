@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from cad_node.deliver import DESTINATIONS, FolderDestination, make_destination
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
-from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings
+from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, ResultSettings
+from cad_node.variants import Variant, names_of
 from tests.unit.jobs.stubs import write_results
 
 STUDY = "1.2.3"
@@ -48,6 +50,48 @@ def test_a_study_has_its_sub_folder_with_all_results(
     ]
     assert len(sent) == 2
     assert [path.name for path in outbox.iterdir()] == [STUDY]
+
+
+def test_page_and_summary_speak_of_what_was_sent_alone(results: Path, outbox: Path) -> None:
+    seg, report = Variant.of("seg", ResultSettings()), Variant.of("sr", ResultSettings())
+    content = {
+        "study_instance_uid": STUDY,
+        "variants": [seg.name, report.name],
+        "objects": [
+            {"file": "seg-001.dcm", "kind": "seg", "variant": seg.name, "sop_instance_uid": "1.2.9"},
+            {"file": "sr.dcm", "kind": "sr", "variant": report.name, "sop_instance_uid": "1.2.8"},
+        ],
+        "images": {"1.2.9": ["1.2.7"], "1.2.8": []},
+        "rows": [{"sop_instance_uid": "1.2.7", "class": "benign", "seg": "seg-001.dcm", "sr": "sr.dcm"}],
+        "pages": {names_of([seg, report]): "index.html", names_of([report]): "index-2.html"},
+    }
+    (results / "result.json").write_text(json.dumps(content))
+    (results / "index-2.html").write_text("the report alone")
+
+    for wanted in ({report}, {seg}, {seg, report}):
+        settings = FolderDestinationSettings(
+            name="outbox", path=outbox / str(len(wanted)) / str(seg in wanted)
+        )
+        FolderDestination(settings, wanted).send(results, (), lambda _uid: None)
+
+    alone = outbox / "1" / "False" / STUDY
+    assert sorted(path.name for path in alone.iterdir()) == [
+        "index.html",
+        "preview-001.png",
+        "result.json",
+        "sr.dcm",
+    ]
+    assert (alone / "index.html").read_text() == "the report alone"
+    said = json.loads((alone / "result.json").read_text())
+    assert [one["file"] for one in said["objects"]] == ["sr.dcm"]
+    assert said["variants"] == [report.name]
+    assert said["images"] == {"1.2.8": []}
+    assert said["rows"] == [{"sop_instance_uid": "1.2.7", "class": "benign", "seg": "", "sr": "sr.dcm"}]
+    # The settings changed since: no page was made for this, and none that says more is given.
+    assert not (outbox / "1" / "True" / STUDY / "index.html").exists()
+    whole = outbox / "2" / "True" / STUDY
+    assert (whole / "index.html").read_text() == "<p>result</p>"
+    assert json.loads((whole / "result.json").read_text())["rows"] == content["rows"]
 
 
 def test_newer_results_take_the_place_of_older_ones(

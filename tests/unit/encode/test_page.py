@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cad_node.domain import SonographerNotes
-from cad_node.encode import Templates, render_page
+from cad_node.encode import PageObject, Templates, render_page
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
 
@@ -42,9 +42,8 @@ def page(templates: Templates) -> str:
         refused(DOPPLER),
     ]
     previews = {SINGLE.SOPInstanceUID: "preview 001.png", CINE.SOPInstanceUID: "preview-002.png"}
-    return render_page(
-        study(*images), previews, templates, segs={CINE.SOPInstanceUID: "seg-002.dcm"}, sr="sr.dcm"
-    )
+    objects = [PageObject("seg", "seg-002.dcm", (CINE.SOPInstanceUID,)), PageObject("sr", "sr.dcm", ())]
+    return render_page(study(*images), previews, templates, objects)
 
 
 def test_the_most_suspicious_lesion_comes_first(templates: Templates) -> None:
@@ -78,6 +77,23 @@ def test_it_is_whole_html_with_nothing_from_elsewhere(templates: Templates) -> N
         value for _, attributes in tags.seen for key, value in attributes.items() if key in {"src", "href"}
     }
     assert targets == {"preview%20001.png", "preview-002.png", "seg-002.dcm", "sr.dcm"}
+
+
+def test_every_object_beside_it_is_named_and_no_other(templates: Templates) -> None:
+    result = study(analysed(SINGLE, {1: [(1, SMALL, BENIGN)]}))
+    objects = [
+        PageObject("secondary_capture", "sc.dcm", ()),
+        PageObject("secondary_capture", "sc-001.dcm", (SINGLE.SOPInstanceUID,)),
+        PageObject("presentation_state", "pr-001.dcm", (SINGLE.SOPInstanceUID,)),
+        PageObject("pdf", "pdf.dcm", ()),
+    ]
+    text = render_page(result, {}, templates, objects)
+    for one in objects:
+        assert text.count(f'href="{one.file}"') == 1
+    for name in ("SEG", "DICOM SR", "Basic Text SR"):
+        assert name not in text
+    # What belongs to an image stands in its row, what belongs to the study below.
+    assert text.index("pr-001.dcm") < text.index("pdf.dcm")
 
 
 def test_it_holds_no_patient_data(templates: Templates) -> None:
