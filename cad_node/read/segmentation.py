@@ -8,7 +8,7 @@ space by which it could be found otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -157,7 +157,7 @@ def _named(frame: Dataset, shared: Dataset, segments: Mapping[int, _Segment]) ->
     """The segment that a frame belongs to."""
     groups = items(frame, "SegmentIdentificationSequence") or items(shared, "SegmentIdentificationSequence")
     number = integer(groups[0], "ReferencedSegmentNumber") if groups else None
-    if number in segments:
+    if number is not None and number in segments:
         yield segments[number]
 
 
@@ -214,7 +214,7 @@ def _whole(path: Path, _changed: int) -> Dataset:
     return read_with_pixels(path)
 
 
-def _frame(dataset: Dataset, index: int) -> NDArray[np.generic]:
+def _frame(dataset: Dataset, index: int) -> NDArray[np.unsignedinteger]:
     """Pixel values of one frame."""
     syntax = transfer_syntax_of(dataset)
     size = (integer(dataset, "Rows") or 0) * (integer(dataset, "Columns") or 0)
@@ -223,8 +223,8 @@ def _frame(dataset: Dataset, index: int) -> NDArray[np.generic]:
         decoded = get_decoder(syntax).as_array(
             dataset, index=index, raw=True, decoding_plugin=DECODERS.get(syntax, "")
         )
-        return np.asarray(decoded[0])
-    data: Sequence[int] = dataset.PixelData
+        return np.asarray(decoded[0], dtype=np.uint8 if bits <= 8 else np.uint16)
+    data: bytes = dataset.PixelData
     if not 0 <= index < number_of_frames(dataset) or len(data) * 8 < (index + 1) * size * bits:
         raise PixelDecodeError("A segmentation has fewer frames than it announces.")
     if bits == 1:
@@ -233,4 +233,5 @@ def _frame(dataset: Dataset, index: int) -> NDArray[np.generic]:
         packed = np.frombuffer(data, np.uint8)[first // 8 : -(-last // 8)]
         return np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + size]
     width = bits // 8
-    return np.frombuffer(data, f"<u{width}", count=size, offset=index * size * width)
+    values = np.frombuffer(data, np.dtype(f"<u{width}"), count=size, offset=index * size * width)
+    return values.astype(np.uint16)

@@ -100,7 +100,7 @@ def score_model(
     if not samples:
         raise SettingsError(
             f"No image of {data} is in fold {', '.join(map(str, folds))}.",
-            f"There are {', '.join(map(str, sorted({s.fold for s in manifest.samples})))}.",
+            f"Its folds are {', '.join(map(str, sorted({s.fold for s in manifest.samples})))}.",
         )
     pooled = Pooled(conflicting=manifest.conflicting, colour_doppler=len(manifest.colour_doppler))
     pooled.score(bundle.name, model, data, samples, clean, threads, advance, onnx)

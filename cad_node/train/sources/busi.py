@@ -40,7 +40,7 @@ class Known(NamedTuple):
 @cache
 def known_images() -> dict[str, Known]:
     """All 780 images, by class folder and file name."""
-    with files(__package__).joinpath("busi.csv").open(encoding="utf-8", newline="") as file:
+    with files(__package__).joinpath("busi.csv").open(encoding="utf-8") as file:
         return {
             row["image"]: Known(
                 row["group"],
