@@ -16,14 +16,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cad_node.domain import CleanFrame
+from cad_node.domain import CleanFrame, Frame
 from cad_node.errors import CleaningError, SettingsError
+from cad_node.pipeline.clean.cleaner import to_grey
 from cad_node.pipeline.segment import Model
 from cad_node.train.annotations.decide import COVERED
 from cad_node.train.annotations.evaluate import more_free, read_labels
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.cases import Case, read_drawn, score_frame
-from cad_node.train.data import Sample
+from cad_node.train.data import Sample, read_image
 from cad_node.train.figures import RESAMPLES
 from cad_node.train.marks.draw import draw_marks
 from cad_node.train.marks.paired import COMPARED, FALL, Pair, compare
@@ -38,6 +39,7 @@ from cad_node.train.marks.treat import (
     INPAINTED,
     LEFT_IN,
     Cleans,
+    frame_of,
     read_frame,
     treat_drawn,
     treat_real,
@@ -75,7 +77,7 @@ class Lab:
         if known is not None:
             return known
         try:
-            treated = treat_real(self.cleaner, read_frame(self.data / sample.image))
+            treated = treat_real(self.cleaner, self._read(sample))
         except CleaningError:
             return self.rows.add(Row(sample.image, None, None))
         removed = int(treated[INPAINTED].removed.sum())
@@ -86,9 +88,7 @@ class Lab:
         known = self.rows.find(sample.image, drawing)
         if known is not None:
             return known
-        ground = read_frame(self.data / sample.image).pixels
-        if ground.ndim == 3:
-            ground = np.asarray(cv2.cvtColor(ground, cv2.COLOR_RGB2GRAY), np.uint8)
+        ground = to_grey(self._read(sample).pixels)
         lesions = read_drawn(self.data, sample, (ground.shape[0], ground.shape[1]))
         # By name, so that an image gets the same marks whichever others are scored.
         name = int.from_bytes(hashlib.sha256(sample.image.encode()).digest()[:4], "big")
@@ -106,6 +106,12 @@ class Lab:
         return self.rows.add(
             Row(sample.image, drawing, self._cases(sample, treated), int(mask.sum()), dict(covered))
         )
+
+    def _read(self, sample: Sample) -> Frame:
+        """The image as it is published; of DICOM the grey tissue region."""
+        if sample.picture is not None:
+            return frame_of(read_image(self.data, sample))
+        return read_frame(self.data / sample.image)
 
     def _cases(self, sample: Sample, treated: Mapping[str, CleanFrame]) -> dict[str, Case]:
         """The network's answers; frames that are equal are asked about once."""
