@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,8 @@ def interval_95(task: Task, cases: Sequence[Mapping[str, Any]], resamples: int =
             means = [overlaps[index][target[index] == number] for number in range(len(CLASS_NAMES))]
             return float(np.mean([part.mean() for part in means])) if all(m.size for m in means) else math.nan
 
-    interval: list[float] = figure(value, [case["group"] for case in cases], resamples, seed=0)["interval_95"]
-    return interval
+    found = figure(value, [case["group"] for case in cases], resamples, seed=0)
+    return cast(list[float], found["interval_95"])
 
 
 def mean_and_spread(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

@@ -63,7 +63,7 @@ def learn(
     if weights is not None:
         load_weights(network, architecture, weights)
     # Convolutions run faster so on a CPU: GoogLeNet by half, the others a little.
-    network.to(torch.device(device), memory_format=torch.channels_last)
+    network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(network, protocol)
     steps = len(parts.training) // protocol.batch or 1
     best, best_state, curve = -1.0, dict[str, Tensor](), []

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from cad_node.cli.evaluate import evaluate
-from cad_node.cli.train import parse_folds, train
+from cad_node.cli.train import train
+from cad_node.cli.training_options import find_model, parse_folds, parse_names, parse_split
 from cad_node.errors import SettingsError
 from cad_node.networks import load_bundle
+from cad_node.resources import models_dir
 from tests.unit.train.published import write_data
 
 
@@ -19,6 +21,21 @@ def test_folds_are_read_from_a_list(text, folds):
 def test_wrong_list_of_folds_is_refused():
     with pytest.raises(SettingsError, match="no list of folds"):
         parse_folds("1-4")
+
+
+def test_names_are_read_once_each_in_their_order():
+    assert parse_names("vgg16, alexnet,,vgg16 ") == ("vgg16", "alexnet")
+    assert parse_names("") == ()
+
+
+def test_unknown_split_is_refused():
+    with pytest.raises(SettingsError, match="no split 'lucky'"):
+        parse_split("lucky")
+
+
+def test_model_is_a_shipped_one_or_a_folder(tmp_path):
+    assert find_model("breast-us") == models_dir() / "breast-us"
+    assert find_model(str(tmp_path)) == tmp_path
 
 
 def test_size_must_suit_the_network(tmp_path):
