@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from cad_node.deliver import make_destination
 from cad_node.encode import encode_study, load_templates
@@ -19,13 +19,19 @@ from cad_node.errors import DestinationUnreachableError
 from cad_node.jobs.engine import JobEngine
 from cad_node.process import file_names
 from cad_node.resources import templates_dir
-from cad_node.settings import CStoreDestinationSettings, FolderDestinationSettings, NodeSettings
+from cad_node.settings import (
+    CStoreDestinationSettings,
+    FolderDestinationSettings,
+    NodeSettings,
+    ResultSettings,
+)
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState
-from cad_node.variants import all_variants
+from cad_node.variants import KINDS, all_variants
 from tests import results as findings
 from tests.factories import us_cine
+from tests.integration.test_encode_validators import encoded, several_images
 from tests.unit.jobs.stubs import processing, stored, write_results
 
 pytestmark = [
@@ -146,6 +152,41 @@ def test_each_destination_gets_its_own_objects_once(
     copied = [dcmread(path) for path in (tmp_path / "reading" / found.study_instance_uid).glob("*.dcm")]
     assert sorted(one.Modality for one in copied) == ["SEG", "SR"]
     assert {one.SegmentationType for one in copied if one.Modality == "SEG"} == {"LABELMAP"}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"transfer_syntax": "deflated"},
+        {"transfer_syntax": "deflated", "seg_type": "fractional"},
+        {"seg_scope": "series"},
+        {"transfer_syntax": "jpeg-ls", "seg_type": "labelmap", "seg_scope": "series"},
+    ],
+    ids=lambda choice: " ".join(choice.values()),
+)
+def test_every_object_in_every_form_comes_back_as_it_was_made(
+    choice: dict[str, Any], orthanc: Any, tmp_path: Path
+) -> None:
+    pacs = CStoreDestinationSettings(
+        name="pacs", host="127.0.0.1", port=orthanc.dicom_port, ae_title="TESTPACS", objects=KINDS
+    )
+    results = ResultSettings(**choice)
+    case = several_images()
+    made = tmp_path / "made"
+    files = encoded(case, made, KINDS, **choice)
+
+    make_destination(pacs, results).send(made, (), lambda _: None)
+
+    held = orthanc.instances()
+    assert len(held) == len(files) == orthanc.stores()
+    deflated = choice.get("transfer_syntax") == "deflated"
+    for file in files:
+        ours = dcmread(file)
+        theirs = dcmread(BytesIO(orthanc.file(held[ours.SOPInstanceUID])))
+        assert theirs == ours
+        assert theirs.file_meta.TransferSyntaxUID == ours.file_meta.TransferSyntaxUID
+        if deflated:
+            assert ours.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
 
 
 def test_a_pacs_that_is_down_gets_everything_when_it_is_back(
