@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.errors import SettingsError
-from cad_node.train.data import Sample, clean_path, read_devices, read_grey, read_manifest, split_by_group
+from cad_node.train.data import Sample, clean_path, read_devices, read_image, read_manifest, split_by_group
 
 VALIDATION_SHARE = 0.06
 # Scanners that are never learned from, as the manifest's column `device` begins.
@@ -103,7 +103,7 @@ def _load(data: Path, clean: Path, samples: Sequence[Sample]) -> tuple[Backgroun
         copy = cv2.imread(str(clean_path(clean, sample)), cv2.IMREAD_GRAYSCALE)
         if copy is not None:
             pixels = np.asarray(copy, np.uint8)
-            loaded.append(Background(sample, pixels, doubtful(read_grey(data / sample.image), pixels)))
+            loaded.append(Background(sample, pixels, doubtful(read_image(data, sample), pixels)))
     return tuple(loaded)
 
 

@@ -199,8 +199,10 @@ _LIMITS = """## Limits
 - Marks are drawn, not real, in training and in most figures; the real images are of GE Logiq, Toshiba
   and U-Systems scanners only.
 - Ink less than 25 grey levels above the tissue is missed in every third case; thin dotted lines, traces
-  and rulers mostly.
-- Filled areas wider than a box of text are left alone, so that no lesion is painted over.
+  and rulers in more than half of all cases.
+- Thin bright echoes, and the slanted edge of a sector, are now and then taken for a mark.
+- Filled areas wider than a box of text, other than a straight-sided plate, are left alone, so that no
+  lesion is painted over.
 - For research and for decision support under a radiologist's eyes. Not a certified medical device.
 
 Code and weights: Apache-2.0 (`LICENSE`, with a note about the data).
