@@ -10,6 +10,7 @@ from cad_node.domain import Box, CleanFrame, Frame, ImageReference, Laterality, 
 from cad_node.errors import CleaningError
 from cad_node.pipeline.clean import Cleaner, Surroundings
 from cad_node.pipeline.clean.marks import Mark, Picture
+from cad_node.pipeline.clean.read_text import TextReader
 from cad_node.pipeline.clean.verify import SecondReader
 from cad_node.settings import PipelineSettings
 from tests.factories import ellipse, speckle
@@ -136,3 +137,11 @@ def test_the_second_engine_reads_nothing_in_clean_tissue(seed: int) -> None:
     grainy = speckle(400, 520, lesion=ellipse(200, 260, 60, 90), seed=seed)
 
     assert SecondReader(0.5).legible(cv2.GaussianBlur(grainy, (0, 0), 1.2)) == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_neither_engine_reads_the_sharp_rim_of_a_dark_ellipse(seed: int) -> None:
+    phantom = speckle(240, 320, lesion=ellipse(), seed=seed)
+
+    assert TextReader(0.5).find(Picture(phantom)) == []
+    assert SecondReader(0.5).legible(phantom) == []
