@@ -192,7 +192,8 @@ class ResultSettings(_Section):
     transfer_syntax: TransferSyntax = Field(
         "explicit-little-endian",
         description="`rle`, `jpeg-ls` and `jpeg-2000` are lossless and compress what has 8-bit pixels: secondary "
-        "captures, fractional and labelmap segmentations. `deflated` compresses every object.",
+        "captures, fractional and labelmap segmentations. `deflated` compresses every object; OHIF shows a "
+        "deflated capture black.",
     )
     seg_series_number: SeriesNumber = Field(9001, description="Series Number of the segmentations.")
     sr_series_number: SeriesNumber = Field(9002, description="Series Number of the structured reports.")

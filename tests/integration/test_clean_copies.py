@@ -154,7 +154,8 @@ def test_colour_and_grey_stay_where_no_mark_was(run: Run) -> None:
         inside[TISSUE[0] : TISSUE[1], TISSUE[2] : TISSUE[3]] = True
         pristine = picture(1, colour=name == "rgb.dcm", marked=False)[0]
         ink = before != pristine if before.ndim == 2 else (before != pristine).any(axis=-1)
-        near = cv2.dilate(ink.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+        # Beside a sure mark less is believed, 8 px around it, and the mask is widened.
+        near = cv2.dilate(ink.astype(np.uint8), np.ones((35, 35), np.uint8)) > 0
         same = after == before if after.ndim == 2 else (after == before).all(axis=-1)
         assert same[inside & ~near].all()
         assert same[inside].mean() > 0.95

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
 from tests import ohif
-from tests.factories import Ellipse, us_cine, us_image, write
+from tests.factories import Ellipse, us_cine, us_image, us_study, write
 from tests.integration.test_encode_validators import ONE, TWO, encoded
 from tests.peers import Orthanc
 from tests.results import BENIGN, LARGE, SMALL, analysed, refused, study
@@ -236,3 +237,68 @@ def test_a_report_of_a_study_in_which_nothing_was_analysed_leaves_the_image_on_t
     keep("report-nothing-analysed", shown)
     assert has_image(shown)
     assert (ohif.colourfulness(shown) - ohif.colourfulness(without) > 60).sum() > 300
+
+
+def test_a_segmentation_of_a_series_is_shown_on_each_of_its_images(screen: Screen, tmp_path: Path) -> None:
+    sources = us_study(images=2)
+    for number, source in enumerate(sources, start=1):
+        source.InstanceNumber = number
+    result = study(analysed(sources[0], {1: ONE}), analysed(sources[1], {1: [(1, SMALL, BENIGN)]}))
+    screen.store([write(source, tmp_path / "source") for source in sources])
+    without = screen.open(result.study_instance_uid, has_image)
+    keep("series-without", without)
+    files = encoded((result, sources), tmp_path / "results", ["seg"], seg_scope="series")
+    assert len(files) == 1
+    screen.store(files)
+    shown = screen.open(
+        result.study_instance_uid,
+        lambda picture: has_image(picture) and not fault(without, picture, [(LARGE, "red")]),
+        "&hangingprotocolId=@ohif/seg",
+    )
+    keep("series", shown)
+    assert fault(without, shown, [(LARGE, "red")]) == ""
+    shown = screen.next_frame(shown, lambda picture: not fault(without, picture, [(SMALL, "green")]))
+    keep("series-second-image", shown)
+    assert fault(without, shown, [(SMALL, "green")]) == ""
+
+
+SOFT = ImageFilter.GaussianBlur(3)
+
+
+def capture_fault(shown: Picture, expected: NDArray[np.uint8]) -> str:
+    """What is wrong with a capture on the screen; empty where its pixels are there, fitted to the width."""
+    part = shown[60:630, 289:961]  # as wide as the viewport, between its borders
+    lit = part.max(axis=-1) > 8
+    rows = np.flatnonzero(lit.mean(axis=1) > 0.7)
+    if not len(rows):
+        return "nothing is shown"
+    columns = np.flatnonzero(lit[rows[0] : rows[-1] + 1].mean(axis=0) > 0.7)
+    if not len(columns):
+        return "nothing is shown"
+    seen = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    size = (seen.shape[1], seen.shape[0])
+    fitted = np.asarray(Image.fromarray(expected).resize(size, Image.Resampling.BILINEAR))
+    if abs(size[0] / size[1] / (expected.shape[1] / expected.shape[0]) - 1) > 0.03:
+        return f"it is {size[0]} by {size[1]} on the screen"
+    # Smoothed, for the tissue of these images is noise, which two ways of scaling draw differently.
+    smooth = [
+        np.asarray(Image.fromarray(one.astype(np.uint8)).filter(SOFT), np.int16) for one in (seen, fitted)
+    ]
+    different = float(np.abs(smooth[0] - smooth[1]).mean())
+    return f"its pixels differ by {different:.1f}" if different > 6 else ""
+
+
+def test_a_capture_is_shown_as_it_was_drawn(screen: Screen, tmp_path: Path) -> None:
+    source = us_image()
+    result = study(analysed(source, {1: ONE}))
+    files = encoded((result, [source]), tmp_path / "results", ["secondary_capture"])
+    screen.store([write(source, tmp_path / "source"), *files])
+    of_study, of_image = (dcmread(file).pixel_array for file in files)
+    screen.open(result.study_instance_uid, has_image)
+    shown = screen.open_series(9004, lambda picture: not capture_fault(picture, of_study))
+    keep("capture-of-study", shown)
+    assert capture_fault(shown, of_study) == ""
+    shown = screen.next_frame(shown, lambda picture: not capture_fault(picture, of_image))
+    keep("capture", shown)
+    assert capture_fault(shown, of_image) == ""
+    assert capture_fault(shown, of_study) != ""
