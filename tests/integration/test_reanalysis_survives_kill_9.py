@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,11 @@ from cad_node.settings import load_settings
 from cad_node.store.journal import Journal
 from cad_node.store.schema import DeliveryState, RevisionState
 from tests.integration.jobs_node import Child, wait_until, write_config
-from tests.integration.test_jobs_survive_kill_9 import DATABASES
 from tests.unit.jobs.stubs import made_by, stored
 
 STUDIES = [f"1.2.826.0.1.{number}" for number in range(1, 9)]
 FRESH = "1.2.826.0.1.99"
 KILLED_AFTER = (1, 3, 5)
-
-
-@pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest) -> str | None:
-    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else None
-
-
-@pytest.fixture
-def children() -> Iterator[list[Child]]:
-    started: list[Child] = []
-    yield started
-    for child in started:
-        child.kill()
 
 
 @pytest.mark.orthanc
