@@ -16,6 +16,7 @@ import math
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +25,7 @@ from torch import nn
 
 from cad_node.errors import ModelChecksumError, ModelError, ModelNotFoundError
 from cad_node.networks.lesion_network import LesionNetwork
-from cad_node.networks.registry import NETWORKS
+from cad_node.networks.registry import NETWORKS, build_network
 
 SUMS_FILE = "SHA256SUMS"
 METADATA_FILE = "configs/metadata.json"
@@ -68,7 +69,7 @@ class Bundle:
         ModelError
             The weights do not fit the architecture.
         """
-        return load_weights(NETWORKS[self.architecture], self.network, self.folder)
+        return load_weights(partial(build_network, self.architecture), self.network, self.folder)
 
 
 _Network = TypeVar("_Network", bound=nn.Module)

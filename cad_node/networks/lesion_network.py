@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -82,6 +82,11 @@ class LesionNetwork(nn.Module):
             nn.Linear(192, len(CLASS_NAMES)),
         )
 
+    @property
+    def segmenter(self) -> FlexibleUNet:
+        """The U-Net that outlines."""
+        return self.unet
+
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         """Start from ImageNet: the encoder and its last 1x1 convolution.
 
@@ -102,18 +107,24 @@ class LesionNetwork(nn.Module):
         multiples of 32.
         """
         encoded = self.unet.encoder(image)
+        decoded = self._decode(encoded, steps=len(self.unet.decoder.blocks))
+        return self.unet.segmentation_head(decoded[-1]), self._features(encoded, decoded)
+
+    def _decode(self, encoded: Sequence[Tensor], steps: int) -> list[Tensor]:
+        """Maps after each of the first `steps` of the decoder, coarsest first."""
         skips: list[Tensor | None] = [*encoded[:-1][::-1], None]
         x = encoded[-1]
         decoded = []
-        for block, skip in zip(self.unet.decoder.blocks, skips, strict=True):
+        for block, skip in list(zip(self.unet.decoder.blocks, skips, strict=True))[:steps]:
             x = block(x, skip)
             decoded.append(x)
-        logits = self.unet.segmentation_head(x)
-        wide = functional.relu6(self._bn1(self._conv_head(encoded[4])))
-        return logits, Features(
+        return decoded
+
+    def _features(self, encoded: Sequence[Tensor], decoded: Sequence[Tensor]) -> Features:
+        return Features(
             encoder_8=encoded[2],
             encoder_16=encoded[3],
-            wide_32=wide,
+            wide_32=functional.relu6(self._bn1(self._conv_head(encoded[4]))),
             decoder_8=decoded[1],
             decoder_4=decoded[2],
         )
@@ -184,22 +195,40 @@ def _shape(mask: Tensor) -> Tensor:
     return torch.stack([presence, size, aspect, filled.clamp_max(2)], dim=1)
 
 
-def build(config: Mapping[str, object], encoder: str = ENCODER_NAME) -> LesionNetwork:
-    """Build the network that `config` describes; unknown keys are an error.
+class NetworkConfig(NamedTuple):
+    """What may be set of a lesion network; each value has a default."""
+
+    decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 24, 8)
+    dropout: float = 0.3
+
+
+def read_config(config: Mapping[str, object]) -> NetworkConfig:
+    """Check the settings of a network as a model folder or a run gives them.
 
     Raises
     ------
     ValueError
-        A key or a value is not one that this architecture has.
+        A key or a value is not one that a lesion network has.
     """
-    unknown = set(config) - {"decoder_channels", "dropout"}
+    unknown = set(config) - set(NetworkConfig._fields)
     if unknown:
         raise ValueError(f"the lesion network has no setting {sorted(unknown)}")
-    channels = config.get("decoder_channels", (128, 64, 48, 24, 8))
-    dropout = config.get("dropout", 0.3)
+    channels = config.get("decoder_channels", NetworkConfig().decoder_channels)
+    dropout = config.get("dropout", NetworkConfig().dropout)
     if not isinstance(channels, (list, tuple)) or len(channels) != 5:
         raise ValueError("decoder_channels must be five numbers")
     if not isinstance(dropout, (int, float)):
         raise ValueError("dropout must be a number")
     first, second, third, fourth, fifth = (int(channel) for channel in channels)
-    return LesionNetwork((first, second, third, fourth, fifth), float(dropout), encoder)
+    return NetworkConfig((first, second, third, fourth, fifth), float(dropout))
+
+
+def build(config: Mapping[str, object], encoder: str = ENCODER_NAME) -> LesionNetwork:
+    """Build the network that `config` describes.
+
+    Raises
+    ------
+    ValueError
+        See `read_config`.
+    """
+    return LesionNetwork(*read_config(config), encoder=encoder)

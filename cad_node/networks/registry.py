@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from typing import NamedTuple
 
-from cad_node.networks import lesion_network
+from cad_node.networks import lesion_network, lesion_pair
 from cad_node.networks.lesion_network import LesionNetwork
 
-NETWORKS: dict[str, Callable[[Mapping[str, object]], LesionNetwork]] = {
-    "flexible-unet-lite0": lesion_network.build,
-    "flexible-unet-lite1": partial(lesion_network.build, encoder="efficientnet-lite1"),
-    "flexible-unet-lite2": partial(lesion_network.build, encoder="efficientnet-lite2"),
+
+class Architecture(NamedTuple):
+    """How a network is built, on which encoder, and what it is in a few words."""
+
+    build: Callable[[Mapping[str, object], str], LesionNetwork]
+    encoder: str
+    title: str
+
+
+_ONE = "a MONAI FlexibleUNet on an {} encoder"
+_TWO = "two MONAI FlexibleUNets on {} encoders, one for outlines and one for classes"
+
+NETWORKS: dict[str, Architecture] = {
+    "flexible-unet-lite0": Architecture(lesion_network.build, "efficientnet-lite0", _ONE),
+    "flexible-unet-lite1": Architecture(lesion_network.build, "efficientnet-lite1", _ONE),
+    "flexible-unet-lite2": Architecture(lesion_network.build, "efficientnet-lite2", _ONE),
+    "lesion-pair-lite0": Architecture(lesion_pair.build, "efficientnet-lite0", _TWO),
 }
+
+
+def build_network(architecture: str, config: Mapping[str, object]) -> LesionNetwork:
+    """Build a network by name.
+
+    Raises
+    ------
+    KeyError
+        There is no such architecture.
+    ValueError
+        It has no such setting; see `lesion_network.read_config`.
+    """
+    chosen = NETWORKS[architecture]
+    return chosen.build(config, chosen.encoder)
 
 
 def encoder_of(architecture: str) -> str:
     """Name of a lesion network's encoder, such as efficientnet-lite0."""
-    return architecture.replace("flexible-unet-lite", "efficientnet-lite")
+    return NETWORKS[architecture].encoder
 
 
-def encoder_title(architecture: str) -> str:
-    """The same as it is written in text: EfficientNet-Lite0."""
-    return encoder_of(architecture).replace("efficientnet-lite", "EfficientNet-Lite")
+def describe_architecture(architecture: str) -> str:
+    """What a network is, for cards: a MONAI FlexibleUNet on an EfficientNet-Lite0 encoder."""
+    encoder = encoder_of(architecture).replace("efficientnet-lite", "EfficientNet-Lite")
+    return NETWORKS[architecture].title.format(encoder)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cad_node.networks.bundle import METADATA_FILE, TRAIN_FILE, Bundle
-from cad_node.networks.registry import encoder_title
+from cad_node.networks.registry import describe_architecture
 
 SCORECARD_FILE = "scorecard.json"
 CARD_FILE = "docs/README.md"
@@ -71,8 +71,7 @@ def write_card(bundle: Bundle) -> None:
 def _running(bundle: Bundle, run: Mapping[str, Any]) -> str:
     mirrored = "averaged with the image" if run["flips"] else "not used"
     return (
-        f"- Architecture: `{bundle.architecture}`, a MONAI FlexibleUNet on an "
-        f"{encoder_title(bundle.architecture)} encoder\n"
+        f"- Architecture: `{bundle.architecture}`, {describe_architecture(bundle.architecture)},\n"
         "  with a class head that pools over the image, over a lesion mask and over its rim\n"
         f"- Input: grey tissue region, letterboxed to {bundle.size_px} x {bundle.size_px} px, "
         "(grey level - 127) / 128\n"

@@ -28,7 +28,7 @@ from cad_node.networks.bundle import (
     write_sums,
 )
 from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
-from cad_node.networks.registry import encoder_of, encoder_title
+from cad_node.networks.registry import describe_architecture
 from cad_node.train.card import PUBLISHED, SCORECARD_FILE, write_card
 from cad_node.train.loop import TrainSettings
 
@@ -166,12 +166,12 @@ def _metadata(
 ) -> dict[str, Any]:
     grey = {"type": "image", "format": "magnitude", "modality": "US", "num_channels": 1}
     square = {"spatial_shape": [settings.size_px, settings.size_px], "dtype": "float32"}
+    described = describe_architecture(settings.architecture)
     return {
         **common_metadata(version, datasets),
         "task": "Lesion segmentation and classification in B-mode breast ultrasound",
         "description": (
-            f"MONAI FlexibleUNet on an {encoder_title(settings.architecture)} encoder: "
-            "a lesion probability for each pixel; "
+            f"{described[0].upper()}{described[1:]}: a lesion probability for each pixel; "
             "normal, benign and malignant for the image and for each lesion mask."
         ),
         "image_classes": "one grey channel of the tissue region, letterboxed, (grey level - 127) / 128",
@@ -218,11 +218,11 @@ def _inference(settings: TrainSettings) -> dict[str, Any]:
         "dataset_dir": "images",
         "output_dir": "maps",
         "network": {
-            "_target_": "cad_node.networks.lesion_network.build",
+            "_target_": "cad_node.networks.registry.build_network",
+            "architecture": settings.architecture,
             "config": dict(settings.network),
-            "encoder": encoder_of(settings.architecture),
         },
-        "network_def": "$@network.unet",
+        "network_def": "$@network.segmenter",
         "images": "$sorted(pathlib.Path(@dataset_dir).glob('*.png'))",
         "model": "$networks.load_model(pathlib.Path(@bundle_root))",
         "run": ["$networks.save_probability_maps(@model, @images, pathlib.Path(@output_dir))"],

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cad_node.errors import SettingsError
-from cad_node.networks import NETWORKS, LesionNetwork
+from cad_node.networks import LesionNetwork, build_network
 from cad_node.networks.lesion_network import CLASS_NAMES
 from cad_node.networks.runtime import to_input
 from cad_node.train.augment import Augmentation, augment, away_from_lesion
@@ -211,7 +211,7 @@ def train(
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    network = NETWORKS[settings.architecture](settings.network)
+    network = build_network(settings.architecture, settings.network)
     if start_from is not None:
         network.load_state_dict(dict(start_from))
     elif imagenet is not None:
@@ -237,7 +237,7 @@ def train(
         before = time.monotonic()
         clean = training.refresh_clean()
         row = _epoch(network, average, optimizer, state, training, settings, steps, report)
-        shadow = NETWORKS[settings.architecture](settings.network)
+        shadow = build_network(settings.architecture, settings.network)
         shadow.load_state_dict(average.values)
         row |= quick_scores(shadow, validation, settings.size_px)
         state.epoch += 1

