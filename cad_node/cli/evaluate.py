@@ -161,7 +161,7 @@ def _evaluate_marks(
         card = evaluate_marks(
             folder,
             find_model(settings, settings.pipeline.annotation_model),
-            load_cleaner(settings),
+            load_cleaner(settings, with_notes=False),  # the screen beside the picture changes no pixel of it
             settings.pipeline,
             data,
             parse_folds(fold),

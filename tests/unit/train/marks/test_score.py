@@ -226,9 +226,13 @@ def test_command_scores_with_the_nodes_own_cleaner_and_says_the_claim(
     models, data, tmp_path, monkeypatch, capsys
 ):
     asked = []
-    monkeypatch.setattr(
-        "cad_node.process.load_cleaner", lambda settings: asked.append(settings) or BrightIsMark()
-    )
+
+    def load_cleaner(settings, *, with_notes=True):
+        assert not with_notes  # what stands beside the picture is not scored, and takes time to read
+        asked.append(settings)
+        return BrightIsMark()
+
+    monkeypatch.setattr("cad_node.process.load_cleaner", load_cleaner)
     monkeypatch.setattr("cad_node.process.find_model", lambda _settings, name: models / name)
 
     door.evaluate(
