@@ -47,12 +47,26 @@ def _register() -> None:
     from cad_node.cli.explain import explain
     from cad_node.cli.export import export
     from cad_node.cli.jobs import jobs_app
+    from cad_node.cli.join import join
     from cad_node.cli.process import process
     from cad_node.cli.reanalyse import reanalyse
     from cad_node.cli.serve import serve
     from cad_node.cli.train import train
 
-    for command in (serve, process, reanalyse, clean, demo, check, explain, train, evaluate, compare, export):
+    for command in (
+        serve,
+        process,
+        reanalyse,
+        clean,
+        demo,
+        check,
+        explain,
+        train,
+        join,
+        evaluate,
+        compare,
+        export,
+    ):
         app.command()(command)
     app.add_typer(jobs_app, name="jobs")
     app.add_typer(answers_app, name="answers")

@@ -32,8 +32,9 @@ def train(
         str,
         typer.Option(
             "--architecture",
-            help="flexible-unet-lite0, -lite1 or -lite2; for classification and segmentation one of the "
-            "papers': alexnet, vgg12, vgg16, vgg19, resnet18, resnet50, densenet161, inception, unet.",
+            help="flexible-unet-lite0, -lite1, -lite2, lesion-pair-lite0; for classification and "
+            "segmentation one of the papers': alexnet, vgg12, vgg16, vgg19, resnet18, resnet50, densenet161, "
+            "inception, unet.",
         ),
     ] = "flexible-unet-lite0",
     export: Annotated[
@@ -92,6 +93,12 @@ def train(
     clean_cache: Annotated[
         Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
+    clean_share: Annotated[
+        float, typer.Option("--clean-share", min=0, max=1, help="Share of the views taken from these copies.")
+    ] = 0.5,
+    normal_views: Annotated[
+        float, typer.Option("--normal-views", min=1, help="How often BUSI's normals are seen in an epoch.")
+    ] = 3.0,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")
     ] = None,
@@ -186,6 +193,8 @@ def train(
         epochs=epochs,
         minutes=minutes,
         peak_rate=peak_rate or TrainSettings.peak_rate,
+        clean=clean_share,
+        normal_views=normal_views,
         seed=seed,
         threads=threads,
     )
@@ -230,6 +239,8 @@ def _command(
     start: Path | None,
 ) -> str:
     """The command that repeats the run anywhere: no path of this machine in it."""
+    from cad_node.train.loop import TrainSettings
+
     words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
     if settings.architecture != "flexible-unet-lite0":
         words += ["--architecture", settings.architecture]
@@ -243,4 +254,8 @@ def _command(
         words += ["--start-from", start.name]
     if clean is not None:
         words += ["--clean-cache", "CLEANED"]
+    if settings.clean != TrainSettings.clean:
+        words += ["--clean-share", f"{settings.clean:g}"]
+    if settings.normal_views != TrainSettings.normal_views:
+        words += ["--normal-views", f"{settings.normal_views:g}"]
     return shlex.join([*words, "--export", export])

@@ -133,17 +133,40 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _training(train: Mapping[str, Any]) -> str:
-    settings, data = train["settings"], train["data"]
+    data = train["data"]
     return (
         "## Training\n\n"
         f"```\n{train['command']}\n```\n\n"
-        f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from {_start(train['command'])}, "
-        f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g},\n"
-        "Dice + cross-entropy, averaged weights. Scale, mirror, rotation, gain, speckle, blur and JPEG are\n"
+        f"{_runs(train)}"
+        "Scale, mirror, rotation, gain, speckle, blur and JPEG are\n"
         "varied; synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
         f"Of {data.get('clean_copies', 0)} training images the copy with its annotations removed was seen, too "
         "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
-        "were chosen on the\nvalidation groups; the test fold was scored once.\n"
+        "were chosen on the\nvalidation groups; nothing was chosen on the test fold.\n"
+    )
+
+
+def _runs(train: Mapping[str, Any]) -> str:
+    """How the network was trained, or each network of a pair."""
+    if parts := train.get("parts"):
+        lines = [
+            f"- {role}: `{part['name']}` {part['version']}, `{part['command']}`\n  {_run(part, part)}"
+            for role, part in parts.items()
+        ]
+        return (
+            "Joined from two trainings on the same images, an encoder for each answer:\n\n"
+            + "".join(lines)
+            + "\n"
+        )
+    return _run(train, train["data"])
+
+
+def _run(train: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    settings = train["settings"]
+    return (
+        f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from {_start(train['command'])}, "
+        f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g},\n"
+        "Dice + cross-entropy, averaged weights.\n"
     )
 
 

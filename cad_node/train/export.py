@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed_version
 from importlib.resources import files
 from pathlib import Path
@@ -51,10 +51,14 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the model comes from: data, split and command, in words and numbers."""
+    """Where the model comes from: data, split and command, in words and numbers.
+
+    `parts` says of each network of a pair how it was made; empty for one that was trained whole.
+    """
 
     data: Mapping[str, Any]
     command: str
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def export_bundle(
@@ -230,15 +234,18 @@ def _inference(settings: TrainSettings) -> dict[str, Any]:
 
 
 def _train(name: str, settings: TrainSettings, origin: Origin) -> dict[str, Any]:
+    if origin.parts:
+        module, call = "join", "repeat(pathlib.Path(@dataset_dir), pathlib.Path(@run_dir), @parts, @data)"
+    else:
+        module = "run"
+        call = "train_from_settings(pathlib.Path(@dataset_dir), pathlib.Path(@run_dir), @settings, @data)"
     return {
-        "imports": ["$import pathlib", "$from cad_node.train import run as training"],
+        "imports": ["$import pathlib", f"$from cad_node.train import {module} as training"],
         "dataset_dir": "data",
         "run_dir": f"runs/{name}",
         "command": origin.command,
         "data": dict(origin.data),
         "settings": asdict(settings),
-        "run": [
-            "$training.train_from_settings("
-            "pathlib.Path(@dataset_dir), pathlib.Path(@run_dir), @settings, @data)"
-        ],
+        **({"parts": origin.parts} if origin.parts else {}),
+        "run": [f"$training.{call}"],
     }

@@ -54,14 +54,16 @@ class TrainSettings:
     class_weight: float = 0.6
     clean: float = 0.5
     """Share of the views taken from the copy without annotations, where there is one."""
+    normal_views: float = 3.0
+    """How often a normal image of BUSI is seen in an epoch."""
     seed: int = 0
     threads: int = 2
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-# How often an image is seen in an epoch. BUSI is the smaller and the harder half;
-# normals are one image in twenty.
-_VIEWS = {("BUSI", "normal"): 3.0, ("BUSI", "benign"): 1.4, ("BUSI", "malignant"): 1.7}
+# How often an image with a lesion is seen in an epoch: BUSI is the smaller and the harder half.
+# Its normals, one image in twenty, have a setting of their own.
+_VIEWS = {("BUSI", "benign"): 1.4, ("BUSI", "malignant"): 1.7}
 _NORMAL = CLASS_NAMES.index("normal")
 
 
@@ -83,10 +85,13 @@ def learning_rate(progress: float, peak: float, warmup: float) -> float:
     return low + (peak - low) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def epoch_order(samples: tuple[Sample, ...], seed: int, epoch: int) -> NDArray[np.int64]:
+def epoch_order(
+    samples: tuple[Sample, ...], seed: int, epoch: int, normal_views: float = TrainSettings.normal_views
+) -> NDArray[np.int64]:
     """Indices of one epoch, shuffled; a view count of 1.3 is 1 or 2 by chance."""
     rng = np.random.default_rng((seed, epoch))
-    views = np.array([_VIEWS.get((s.dataset, s.label), 1.0) for s in samples])
+    often = {**_VIEWS, ("BUSI", "normal"): normal_views}
+    views = np.array([often.get((s.dataset, s.label), 1.0) for s in samples])
     whole = np.floor(views).astype(np.int64)
     counts = whole + (rng.random(len(samples)) < views - whole)
     return rng.permutation(np.repeat(np.arange(len(samples)), counts))
@@ -95,7 +100,7 @@ def epoch_order(samples: tuple[Sample, ...], seed: int, epoch: int) -> NDArray[n
 def _batches(
     prepared: PreparedImages, settings: TrainSettings, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    order = epoch_order(prepared.samples, settings.seed, epoch)
+    order = epoch_order(prepared.samples, settings.seed, epoch, settings.normal_views)
     count = len(order) // settings.batch
     for number in range(count):
         chosen = order[number * settings.batch : (number + 1) * settings.batch]
@@ -232,7 +237,7 @@ def train(
     if checkpoint.exists():
         _resume(checkpoint, network, average, optimizer, state, settings.minutes)
         report(f"resumed after epoch {state.epoch}")
-    steps = len(epoch_order(training.samples, settings.seed, 0)) // settings.batch
+    steps = len(epoch_order(training.samples, settings.seed, 0, settings.normal_views)) // settings.batch
     while state.epoch < state.epochs:
         before = time.monotonic()
         clean = training.refresh_clean()

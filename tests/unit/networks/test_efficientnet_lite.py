@@ -11,7 +11,7 @@ from cad_node.networks.efficientnet_lite import (
     output_channels,
     scaled_stages,
 )
-from cad_node.networks.registry import NETWORKS, build_network
+from cad_node.networks.registry import build_network
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def test_rare_images_are_seen_more_often():
     assert np.bincount(order, minlength=40).tolist() == [3] * 10 + [1] * 30
     assert order.tolist() != epoch_order(samples, seed=0, epoch=1).tolist()
     assert order.tolist() == epoch_order(samples, seed=0, epoch=0).tolist()
+    assert np.bincount(epoch_order(samples, 0, 0, normal_views=5), minlength=40)[:10].tolist() == [5] * 10
 
 
 @pytest.mark.slow
