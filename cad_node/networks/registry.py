@@ -18,7 +18,7 @@ class Architecture(NamedTuple):
 
 
 _ONE = "a MONAI FlexibleUNet on an {} encoder"
-_TWO = "two MONAI FlexibleUNets on {} encoders, one for outlines and one for classes"
+_TWO = "two MONAI FlexibleUNets, each on an {} encoder, one for outlines and one for classes"
 
 NETWORKS: dict[str, Architecture] = {
     "flexible-unet-lite0": Architecture(lesion_network.build, "efficientnet-lite0", _ONE),

@@ -71,8 +71,8 @@ def write_card(bundle: Bundle) -> None:
 def _running(bundle: Bundle, run: Mapping[str, Any]) -> str:
     mirrored = "averaged with the image" if run["flips"] else "not used"
     return (
-        f"- Architecture: `{bundle.architecture}`, {describe_architecture(bundle.architecture)},\n"
-        "  with a class head that pools over the image, over a lesion mask and over its rim\n"
+        f"- Architecture: `{bundle.architecture}`, {describe_architecture(bundle.architecture)}.\n"
+        "  The class head pools over the image, over a lesion mask and over its rim\n"
         f"- Input: grey tissue region, letterboxed to {bundle.size_px} x {bundle.size_px} px, "
         "(grey level - 127) / 128\n"
         f"- A pixel is lesion from probability {bundle.threshold:g} on\n"
@@ -138,8 +138,8 @@ def _training(train: Mapping[str, Any]) -> str:
         "## Training\n\n"
         f"```\n{train['command']}\n```\n\n"
         f"{_runs(train)}"
-        "Scale, mirror, rotation, gain, speckle, blur and JPEG are\n"
-        "varied; synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
+        "Scale, mirror, rotation, gain, speckle, blur and JPEG are varied;\n"
+        "synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
         f"Of {data.get('clean_copies', 0)} training images the copy with its annotations removed was seen, too "
         "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
         "were chosen on the\nvalidation groups; nothing was chosen on the test fold.\n"
@@ -148,25 +148,23 @@ def _training(train: Mapping[str, Any]) -> str:
 
 def _runs(train: Mapping[str, Any]) -> str:
     """How the network was trained, or each network of a pair."""
-    if parts := train.get("parts"):
-        lines = [
-            f"- {role}: `{part['name']}` {part['version']}, `{part['command']}`\n  {_run(part, part)}"
-            for role, part in parts.items()
-        ]
-        return (
-            "Joined from two trainings on the same images, an encoder for each answer:\n\n"
-            + "".join(lines)
-            + "\n"
-        )
-    return _run(train, train["data"])
+    parts = train.get("parts")
+    if not parts:
+        return _run(train, train["data"]) + ".\n"
+    made = [
+        f"- For {role} `{part['name']}` {part['version']}: {_run(part, part)}:\n\n"
+        f"  ```\n  {part['command']}\n  ```\n\n"
+        for role, part in parts.items()
+    ]
+    return "Joined from two trainings on the same images:\n\n" + "".join(made)
 
 
 def _run(train: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     settings = train["settings"]
     return (
         f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from {_start(train['command'])}, "
-        f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g},\n"
-        "Dice + cross-entropy, averaged weights.\n"
+        f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g}, "
+        "Dice + cross-entropy, averaged weights"
     )
 
 

@@ -75,7 +75,9 @@ def test_train_json_and_card_say_how_both_parts_were_made(pair, models):
         part = train["parts"][role]
         assert part["sha256"] == load_bundle(folder).sha256
         assert (part["epochs"], part["command"]) == (seed, f"cad-node train --seed {seed}")
-        assert f"`{part['name']}` 1.0.0, `{part['command']}`" in (pair / "docs/README.md").read_text()
+        card = (pair / "docs/README.md").read_text()
+        assert f"For {role} `{part['name']}` 1.0.0: {seed} epochs at 64 px" in card
+        assert part["command"] in card
     assert train["command"].startswith("cad-node join --masks outlining --classes naming --data DIR")
     assert settings_from_json(train["settings"]).architecture == "lesion-pair-lite0"
     assert read_learned(pair) == read_learned(models[0])
