@@ -1,9 +1,9 @@
 """A PACS that takes results by C-STORE: the Storage SCU of PS3.4 annex B.
 
-What an answer means for the next attempt is one table, `verdict`, and one
-function, `_rejection`. A failure is for ever only where the peer has judged the
-object itself; whatever somebody at the other end can mend is tried again, with
-growing delays and an end (`jobs.retry_give_up_s`).
+What an answer means for the next attempt is one table, `verdict`; what may keep
+an association from being opened is in `association.py`. A failure is for ever
+only where the peer has judged the object itself; whatever somebody at the other
+end can mend is tried again, with growing delays and an end (`jobs.retry_give_up_s`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom import AE
 from pynetdicom.association import Association
 
+from cad_node.deliver.association import open_association, refused, unreachable
 from cad_node.deliver.objects import ResultObject, result_objects
-from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
+from cad_node.errors import DeliveryError, DestinationRefusedError
 from cad_node.settings import CStoreDestinationSettings
 from cad_node.variants import Variant
 
@@ -76,21 +76,6 @@ def verdict(status: int) -> tuple[Verdict, str]:
     return next((what, words) for low, high, what, words in _STATUSES if low <= status <= high)
 
 
-# PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
-_REASONS = {
-    (1, 1): "without a reason",
-    (1, 2): "it does not know the DICOM application context",
-    (1, 3): "it does not know the calling AE title",
-    (1, 7): "it is not the called AE title",
-    (2, 1): "without a reason",
-    (2, 2): "it does not know this protocol version",
-    (3, 1): "it is congested",
-    (3, 2): "it serves too many associations",
-}
-# Not DICOM as the node speaks it: no waiting changes that.
-_FOR_EVER = {(1, 2), (2, 2)}
-
-
 class CStoreDestination:
     """Sends each object that is wanted there once, in one association, SEG before the SR that names it."""
 
@@ -125,7 +110,10 @@ class CStoreDestination:
     def verify(self) -> None:
         """C-ECHO."""
         with self._association([(_VERIFICATION, [ImplicitVRLittleEndian])]) as association:
-            status = association.send_c_echo()
+            try:
+                status = association.send_c_echo()
+            except RuntimeError as error:
+                raise self._unreachable("closed the association", "See the log of the PACS.") from error
         if "Status" not in status:
             raise self._unreachable("did not answer C-ECHO", "See the log of the PACS.")
         if status.Status != 0x0000:
@@ -157,58 +145,18 @@ class CStoreDestination:
 
     @contextmanager
     def _association(self, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
-        settings = self._settings
-        ae = AE(ae_title=settings.calling_ae_title)
-        ae.connection_timeout = settings.timeout_s
-        ae.acse_timeout = settings.timeout_s
-        ae.dimse_timeout = settings.timeout_s
-        ae.network_timeout = settings.timeout_s
-        for abstract_syntax, transfer_syntaxes in contexts:
-            ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
-        try:
-            association = ae.associate(settings.host, settings.port, ae_title=settings.ae_title)
-        except OSError as error:
-            raise self._unreachable(
-                f"cannot be reached: the name {settings.host} is not known",
-                "Check host, and the name server.",
-            ) from error
-        if not association.is_established:
-            raise self._not_established(association)
+        association = open_association(self._settings, contexts)
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
 
-    def _not_established(self, association: Association) -> DeliveryError:
-        answer = association.acceptor.primitive
-        if answer is None:
-            return self._unreachable(
-                f"cannot be reached at {self._settings.host}:{self._settings.port}",
-                "Check host and port, and that the PACS runs.",
-            )
-        if not association.is_rejected:
-            return self._refused("takes none of the objects: no presentation context was accepted")
-        source, reason = answer.result_source or 0, answer.diagnostic or 0
-        words = _REASONS.get((source, reason), f"for reason {source}/{reason}")
-        if (source, reason) in _FOR_EVER:
-            return self._refused(f"rejected the association: {words}")
-        # "Permanent" here often means: until an administrator enters the AE title. Then all that
-        # waits should go out by itself, so it counts as a failure for now.
-        return self._unreachable(
-            f"rejected the association: {words}",
-            f"The PACS must know AE title {self._settings.calling_ae_title} and itself be called "
-            f"{self._settings.ae_title}.",
-        )
+    def _unreachable(self, what: str, hint: str) -> DeliveryError:
+        return unreachable(self._settings, what, hint)
 
-    def _unreachable(self, what: str, hint: str) -> DestinationUnreachableError:
-        return DestinationUnreachableError(f"Destination {self._settings.name} {what}.", hint)
-
-    def _refused(self, what: str) -> DestinationRefusedError:
-        return DestinationRefusedError(
-            f"Destination {self._settings.name} {what}.",
-            "Change the PACS, or [results] in the settings, then: cad-node jobs retry.",
-        )
+    def _refused(self, what: str) -> DeliveryError:
+        return refused(self._settings, what)
 
 
 def _contexts(objects: Sequence[ResultObject]) -> list[tuple[str, list[str]]]:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,29 +207,9 @@ def test_a_busy_pacs_is_tried_again(results: Path) -> None:
         other.release()
 
 
-# pynetdicom leaves a socket that never connected to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_nobody_listening_is_tried_again(results: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(DestinationUnreachableError, match="cannot be reached at 127"):
-            destination(unused.getsockname()[1]).send(results, (), pytest.fail)
-
-
 def test_a_host_without_an_address_is_tried_again(results: Path) -> None:
     with pytest.raises(DestinationUnreachableError, match="cannot be reached"):
         destination(104, host="nowhere.invalid").send(results, (), pytest.fail)
-
-
-def test_a_peer_that_never_answers_is_left_after_the_timeout(results: Path) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        started = time.monotonic()
-        with pytest.raises(DestinationUnreachableError):
-            destination(silent.getsockname()[1], timeout_s=0.5).send(results, (), pytest.fail)
-
-    assert time.monotonic() - started < 5
 
 
 def test_a_peer_that_hangs_in_the_middle_keeps_what_it_took(pacs: Pacs, results: Path) -> None:
@@ -239,14 +217,14 @@ def test_a_peer_that_hangs_in_the_middle_keeps_what_it_took(pacs: Pacs, results:
 
     def hang(uid: str) -> int:
         if uid == "1.2.3.2":
-            end.wait(20)
+            end.wait(60)
         return 0x0000
 
     pacs.answer = hang
     sent: list[str] = []
     try:
         with pytest.raises(DestinationUnreachableError, match="no answer"):
-            destination(pacs.port, timeout_s=0.5).send(results, (), sent.append)
+            destination(pacs.port, timeout_s=2).send(results, (), sent.append)
     finally:
         end.set()
 

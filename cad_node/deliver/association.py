@@ -1,0 +1,157 @@
+"""An association with a PACS, or why there is none: the requestor's side of PS3.8.
+
+Every way to fail has its own words and next step, since each has another cause: nobody
+listens, whoever listens is no PACS or lets the node not in, the PACS hangs, it says no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
+
+from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
+from cad_node.settings import CStoreDestinationSettings
+
+# PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
+_REASONS = {
+    (1, 1): "without a reason",
+    (1, 2): "it does not know the DICOM application context",
+    (1, 3): "it does not know the calling AE title",
+    (1, 7): "it is not the called AE title",
+    (2, 1): "without a reason",
+    (2, 2): "it does not know this protocol version",
+    (3, 1): "it is congested",
+    (3, 2): "it serves too many associations",
+}
+# Not DICOM as the node speaks it: no waiting changes that.
+_FOR_EVER = {(1, 2), (2, 2)}
+
+
+class _Heard:
+    """What came back while an association was asked for."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.primitives: list[object] = []
+
+    def opened(self, _event: Event) -> None:
+        self.connected = True
+
+    def received(self, event: Event) -> None:
+        self.primitives.append(event.primitive)
+
+    @property
+    def rejection(self) -> A_ASSOCIATE | None:
+        said_no = (one for one in self.primitives if isinstance(one, A_ASSOCIATE) and one.result)
+        return next(said_no, None)
+
+    @property
+    def ended(self) -> bool:
+        """The peer aborted, closed the connection, or said what is not DICOM."""
+        return any(isinstance(one, A_ABORT | A_P_ABORT) for one in self.primitives)
+
+
+def open_association(
+    settings: CStoreDestinationSettings, contexts: Sequence[tuple[str, Sequence[str]]]
+) -> Association:
+    """An established association; `contexts` are (abstract syntax, transfer syntaxes).
+
+    Raises
+    ------
+    DestinationUnreachableError
+        There may be one later.
+    DestinationRefusedError
+        Not with these contexts, or not with this peer.
+    """
+    ae = AE(ae_title=settings.calling_ae_title)
+    ae.connection_timeout = settings.timeout_s
+    ae.acse_timeout = settings.timeout_s
+    ae.dimse_timeout = settings.timeout_s
+    ae.network_timeout = settings.timeout_s
+    for abstract_syntax, transfer_syntaxes in contexts:
+        ae.add_requested_context(abstract_syntax, list(transfer_syntaxes))
+    heard = _Heard()
+    try:
+        association = ae.associate(
+            settings.host,
+            settings.port,
+            ae_title=settings.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, heard.opened), (evt.EVT_ACSE_RECV, heard.received)],
+        )
+    except OSError as error:
+        raise unreachable(
+            settings,
+            f"cannot be reached: the name {settings.host} is not known",
+            "Check host, and the name server.",
+        ) from error
+    if not association.is_established:
+        raise _not_established(settings, association, heard)
+    return association
+
+
+def unreachable(settings: CStoreDestinationSettings, what: str, hint: str) -> DestinationUnreachableError:
+    """A failure for now; `what` goes on after the destination's name."""
+    return DestinationUnreachableError(f"Destination {settings.name} {what}.", hint)
+
+
+def refused(settings: CStoreDestinationSettings, what: str) -> DestinationRefusedError:
+    """A failure for ever; `what` goes on after the destination's name."""
+    return DestinationRefusedError(
+        f"Destination {settings.name} {what}.",
+        "Change the PACS, or [results] in the settings, then: cad-node jobs retry.",
+    )
+
+
+def _not_established(
+    settings: CStoreDestinationSettings, association: Association, heard: _Heard
+) -> DeliveryError:
+    # pynetdicom asks whether the connection is still open before it looks for the answer. A peer
+    # that rejects closes at once; where our thread wakes after that, the answer lies unread.
+    while association.dul.receive_pdu() is not None:
+        pass
+    # Nor does it close its socket where the peer was the first to.
+    if association.dul.socket is not None and association.dul.socket.socket is not None:
+        association.dul.socket.socket.close()
+    where = f"{settings.host}:{settings.port}"
+    if not heard.connected:
+        return unreachable(
+            settings,
+            f"cannot be reached at {where}",
+            "Check host and port, that the PACS runs, and that no firewall is between.",
+        )
+    if heard.rejection is not None:
+        return _rejected(settings, heard.rejection)
+    if association.accepted_contexts:
+        return unreachable(settings, "accepted the association and ended it at once", "See its log.")
+    if association.acceptor.primitive is not None:
+        return refused(settings, "takes none of the objects: no presentation context was accepted")
+    if heard.ended:
+        return unreachable(
+            settings,
+            f"took the connection at {where} and closed or aborted it without an answer",
+            "Check that port is the PACS's DICOM port and that it lets this node's address in; "
+            "its log may say more.",
+        )
+    return unreachable(
+        settings,
+        f"took the connection at {where} and gave no answer within {settings.timeout_s:g} s",
+        "The PACS hangs or is very busy, or port is not its DICOM port: see its log, or raise timeout_s.",
+    )
+
+
+def _rejected(settings: CStoreDestinationSettings, answer: A_ASSOCIATE) -> DeliveryError:
+    source, reason = answer.result_source or 0, answer.diagnostic or 0
+    words = _REASONS.get((source, reason), f"for reason {source}/{reason}")
+    if (source, reason) in _FOR_EVER:
+        return refused(settings, f"rejected the association: {words}")
+    # "Permanent" here often means: until an administrator enters the AE title. Then all that
+    # waits should go out by itself, so it counts as a failure for now.
+    return unreachable(
+        settings,
+        f"rejected the association: {words}",
+        f"The PACS must know AE title {settings.calling_ae_title} and itself be called {settings.ae_title}.",
+    )
