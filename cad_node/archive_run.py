@@ -23,7 +23,8 @@ from cad_node.deliver import Destination
 from cad_node.domain import Status
 from cad_node.encode import REPORT_COLUMNS
 from cad_node.errors import CadNodeError, DeliveryError
-from cad_node.process import RESULT_FILE, StudySummary, StudyTask, read_summary
+from cad_node.process import StudyTask
+from cad_node.result_files import RESULT_FILE, StudySummary, read_summary
 from cad_node.store.results import object_files
 
 logger = logging.getLogger(__name__)

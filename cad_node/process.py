@@ -1,6 +1,6 @@
 """One study from files to result objects: what every door runs.
 
-Read, analyse, encode, write into a folder. Knows neither queues nor networks;
+Read, analyse, encode, write into a folder (`result_files.py`). Knows neither queues nor networks;
 runs in a worker process (`workers.py`), so that a decoder that crashes costs
 one study and never the node.
 """
@@ -13,24 +13,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cad_node import __version__
 from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
-from cad_node.encode import (
-    EncodedObject,
-    PageObject,
-    Templates,
-    encode_study,
-    load_templates,
-    render_page,
-    render_preview,
-    report_rows,
-)
-from cad_node.encode.report import lesion_rows
+from cad_node.encode import EncodedObject, Templates, encode_study, load_templates, render_preview
 from cad_node.giving_way import GivingWay
 from cad_node.logs import study_context
 from cad_node.networks import load_model
@@ -42,23 +32,13 @@ from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
 from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
-from cad_node.settings import FolderDestinationSettings, NodeSettings, ObjectKind
-from cad_node.variants import Variant, all_variants, destination_variants, names_of
+from cad_node.result_files import StudySummary, write_objects, write_pages, write_pictures, write_summary
+from cad_node.settings import NodeSettings
+from cad_node.variants import all_variants
 
 logger = logging.getLogger(__name__)
 
-RESULT_FILE = "result.json"
 SCORECARD_FILE = "scorecard.json"
-FILE_PREFIXES: Mapping[ObjectKind, str] = {
-    "seg": "seg",
-    "presentation_state": "pr",
-    "secondary_capture": "sc",
-    "pdf": "pdf",
-    "text_sr": "text",
-    "sr": "sr",
-}
-PAGE_FILE = "index.html"
-
 _T = TypeVar("_T")
 
 
@@ -75,22 +55,6 @@ class StudyTask:
     output: Path
     made_at: datetime
     earlier: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """What became of a study, as written to `result.json`: no patient data."""
-
-    study_instance_uid: str
-    rows: tuple[Mapping[str, str], ...]
-    objects: tuple[Mapping[str, str], ...]
-    seconds: Mapping[str, float] = field(compare=False)
-    variants: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> int:
-        """Number of rows that failed."""
-        return sum(row["status"] == "failed" for row in self.rows)
 
 
 # Below `data_dir`: objects of ours that our own check refused.
@@ -123,12 +87,18 @@ class Processor:
             result = clock.time("analyse", lambda: analyse(study, self.steps))
             pictures = clock.time("preview", lambda: self._pictures(result))
             objects = clock.time("encode", lambda: self._encode(result, task, pictures))
-            clock.time("write", lambda: _write_objects(objects, task.output))
-            previews = _write_pictures(result, pictures, task.output)
-            made = tuple(variant.name for variant in all_variants(self.settings))
+            clock.time("write", lambda: write_objects(objects, task.output))
+            previews = write_pictures(result, pictures, task.output)
             pages = write_pages(result, objects, previews, self.templates, self.settings, task.output)
-            summary = _write_summary(
-                result, objects, made, previews, pages, clock.seconds, self.made_by, task.output
+            summary = write_summary(
+                result,
+                objects,
+                task.output,
+                variants=all_variants(self.settings),
+                previews=previews,
+                pages=pages,
+                seconds=clock.seconds,
+                made_by=self.made_by,
             )
             logger.info(
                 "processed %d images, %d with lesions, in %.1f s",
@@ -286,123 +256,6 @@ def calibration(bundle: Bundle) -> Calibration:
         return Calibration(bundle.temperature, float(measured["value"]), int(measured["images"]))
     except (OSError, ValueError, LookupError, TypeError):
         return Calibration(bundle.temperature)  # a model of one's own may have no scorecard
-
-
-def file_names(objects: Sequence[EncodedObject]) -> list[str]:
-    """File name of each object: `seg-001.dcm` …, `sr.dcm`; a second form of a kind has it in its name."""
-    names = []
-    first: dict[str, Variant] = {}
-    counts: dict[Variant, int] = {}
-    for item in objects:
-        prefix = FILE_PREFIXES[item.kind]
-        if first.setdefault(item.kind, item.variant) != item.variant:
-            prefix = "-".join((prefix, *item.variant.name.split()[1:]))
-        counts[item.variant] = count = counts.get(item.variant, 0) + 1
-        names.append(f"{prefix}-{count:03d}.dcm" if item.sources else f"{prefix}.dcm")
-    return names
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The `result.json` of a result folder."""
-    content: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    return content
-
-
-def write_pages(
-    result: StudyResult,
-    objects: Sequence[EncodedObject],
-    previews: Mapping[str, str],
-    templates: Templates,
-    settings: NodeSettings,
-    output: Path,
-) -> dict[str, str]:
-    """Write the page of a study, and one for each set of objects that a folder gets instead of all.
-
-    Their file names by the set. A page names only what lies beside it.
-    """
-    everything = all_variants(settings)
-    sets = {names_of(everything): everything}
-    for destination in settings.destinations:
-        if isinstance(destination, FolderDestinationSettings):
-            wanted = destination_variants(destination, settings.results)
-            sets.setdefault(names_of(wanted), wanted)
-    named = list(zip(objects, file_names(objects), strict=True))
-    pages: dict[str, str] = {}
-    for number, (key, wanted) in enumerate(sets.items(), start=1):
-        beside = [PageObject(item.kind, name, item.sources) for item, name in named if item.variant in wanted]
-        pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
-        (output / pages[key]).write_text(render_page(result, previews, templates, beside), encoding="utf-8")
-    return pages
-
-
-def _write_objects(objects: Sequence[EncodedObject], output: Path) -> None:
-    for item, name in zip(objects, file_names(objects), strict=True):
-        item.dataset.save_as(output / name, enforce_file_format=True)
-
-
-def _write_pictures(result: StudyResult, pictures: Mapping[str, bytes], output: Path) -> dict[str, str]:
-    """Write the previews; their file names by SOP Instance UID."""
-    names: dict[str, str] = {}
-    for position, image in enumerate(result.images, start=1):
-        uid = image.reference.sop_instance_uid
-        if uid in pictures:
-            names[uid] = name = f"preview-{position:03d}.png"
-            (output / name).write_bytes(pictures[uid])
-    return names
-
-
-def _segs(objects: Sequence[EncodedObject]) -> dict[str, str]:
-    """File name of the SEG of each image that has one, in the form that `[results]` asks for."""
-    names: dict[str, str] = {}
-    for item, name in zip(objects, file_names(objects), strict=True):
-        if item.kind == "seg":
-            for uid in item.sources:
-                names.setdefault(uid, name)
-    return names
-
-
-def _report(objects: Sequence[EncodedObject]) -> str:
-    pairs = zip(objects, file_names(objects), strict=True)
-    return next((name for item, name in pairs if item.kind == "sr"), "")
-
-
-def _write_summary(
-    result: StudyResult,
-    objects: Sequence[EncodedObject],
-    variants: tuple[str, ...],
-    previews: Mapping[str, str],
-    pages: Mapping[str, str],
-    seconds: Mapping[str, float],
-    made_by: str,
-    output: Path,
-) -> StudySummary:
-    summary = StudySummary(
-        result.study_instance_uid,
-        tuple(report_rows(result, segs=_segs(objects), sr=_report(objects), previews=previews)),
-        tuple(
-            {
-                "file": name,
-                "kind": item.kind,
-                "variant": item.variant.name,
-                "sop_class_uid": str(item.dataset.SOPClassUID),
-                "sop_instance_uid": str(item.dataset.SOPInstanceUID),
-            }
-            for item, name in zip(objects, file_names(objects), strict=True)
-        ),
-        {stage: round(spent, 3) for stage, spent in seconds.items()},
-        variants,
-    )
-    content = {
-        **asdict(summary),
-        "lesions": lesion_rows(result),
-        # Of which images each object speaks: what an answer that names it is about.
-        "images": {str(item.dataset.SOPInstanceUID): list(item.sources) for item in objects},
-        "provenance": asdict(result.provenance),
-        "made_by": made_by,
-        "pages": dict(pages),
-    }
-    (output / RESULT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return summary
 
 
 class _Stopwatch:

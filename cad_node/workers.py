@@ -29,7 +29,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from cad_node.errors import CadNodeError, StudyError
 from cad_node.giving_way import give_way_when
 from cad_node.logs import set_up_logging
-from cad_node.process import StudySummary, StudyTask
+from cad_node.process import StudyTask
+from cad_node.result_files import StudySummary
 from cad_node.settings import NodeSettings
 
 logger = logging.getLogger(__name__)

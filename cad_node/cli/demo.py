@@ -151,7 +151,7 @@ def _wait_until_delivered(node: Node, study: str, stop: threading.Event) -> None
 def _show(console: Console, folder: Path) -> bool:
     """Print what was found and where to look; whether SEG and SR are there and readable."""
     from cad_node.encode import read_back
-    from cad_node.process import PAGE_FILE, read_summary
+    from cad_node.result_files import PAGE_FILE, read_summary
 
     summary = read_summary(folder)
     table = Table(title="What the node found")

@@ -17,8 +17,8 @@ from cad_node.deliver import make_destination
 from cad_node.encode import encode_study, load_templates
 from cad_node.errors import DestinationUnreachableError
 from cad_node.jobs.engine import JobEngine
-from cad_node.process import file_names
 from cad_node.resources import templates_dir
+from cad_node.result_files import file_names
 from cad_node.settings import (
     CStoreDestinationSettings,
     FolderDestinationSettings,

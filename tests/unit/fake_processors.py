@@ -8,7 +8,8 @@ import time
 
 from cad_node.errors import ModelNotFoundError, NoUsableFramesError
 from cad_node.giving_way import give_way_point
-from cad_node.process import StudySummary, StudyTask
+from cad_node.process import StudyTask
+from cad_node.result_files import StudySummary
 from cad_node.settings import NodeSettings
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from cad_node.archive_run import ArchiveRun, write_report
 from cad_node.errors import DestinationUnreachableError, StudyError
-from cad_node.process import StudySummary, StudyTask
+from cad_node.process import StudyTask
+from cad_node.result_files import StudySummary
 
 
 @dataclass

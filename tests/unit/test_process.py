@@ -1,25 +1,13 @@
-"""By what results are made, every model and setting that can change them; and the pages beside them."""
+"""By what results are made: every model and setting that can change them."""
 
 import json
-import re
 import shutil
-from pathlib import Path
 
-from cad_node.encode import encode_study, load_templates
 from cad_node.networks import load_bundle
 from cad_node.networks.bundle import METADATA_FILE, write_sums
-from cad_node.process import file_names, find_model, provenance, write_pages
-from cad_node.resources import models_dir, templates_dir
-from cad_node.settings import (
-    CStoreDestinationSettings,
-    FolderDestinationSettings,
-    NodeSettings,
-    PipelineSettings,
-    RuntimeSettings,
-)
-from cad_node.variants import all_variants, destination_variants, names_of
-from tests import results as findings
-from tests.factories import us_image
+from cad_node.process import find_model, provenance
+from cad_node.resources import models_dir
+from cad_node.settings import NodeSettings, PipelineSettings, RuntimeSettings
 
 
 def _digest(settings):
@@ -44,33 +32,3 @@ def test_another_annotation_model_of_the_same_name_makes_other_results(tmp_path)
     write_sums(own)
 
     assert _digest(same) != _digest(NodeSettings())
-
-
-def test_each_folder_has_a_page_of_what_it_gets(tmp_path: Path) -> None:
-    source = us_image()
-    found = findings.study(findings.analysed(source, {1: [(1, findings.LARGE, findings.MALIGNANT)]}))
-    few = FolderDestinationSettings(name="few", path=tmp_path / "few", objects=("sr",))
-    other = FolderDestinationSettings(name="other", path=tmp_path / "other", seg_type="labelmap")
-    pacs = CStoreDestinationSettings(name="pacs", host="localhost", port=104, ae_title="PACS")
-    settings = NodeSettings(data_dir=tmp_path, destinations=(few, other, pacs))
-    templates = load_templates(templates_dir())
-    objects = encode_study(
-        found,
-        {str(source.SOPInstanceUID): source},
-        templates=templates,
-        settings=settings.results,
-        variants=all_variants(settings),
-        made_at=findings.MADE_AT,
-    )
-
-    pages = write_pages(found, objects, {}, templates, settings, tmp_path)
-
-    def named(destination: FolderDestinationSettings) -> set[str]:
-        page = pages[names_of(destination_variants(destination, settings.results))]
-        return set(re.findall(r'href="([^"]+\.dcm)"', (tmp_path / page).read_text(encoding="utf-8")))
-
-    assert named(few) == {"sr.dcm"}
-    assert named(other) == {"seg-labelmap-image-001.dcm", "sr.dcm"}
-    everything = (tmp_path / pages[names_of(all_variants(settings))]).read_text(encoding="utf-8")
-    assert pages[names_of(all_variants(settings))] == "index.html"
-    assert all(f'href="{name}"' in everything for name in file_names(objects))

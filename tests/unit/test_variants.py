@@ -9,7 +9,7 @@ import pytest
 
 from cad_node.encode.encoders import ENCODERS
 from cad_node.errors import SettingsError
-from cad_node.process import FILE_PREFIXES
+from cad_node.result_files import FILE_PREFIXES
 from cad_node.settings import (
     FolderDestinationSettings,
     NodeSettings,

@@ -43,9 +43,11 @@ ROOMS = {
 }
 WIRING = {
     "process",
+    "result_files",
     "workers",
     "answers",
     "reanalysis",
+    "retention",
     "archive_run",
     "clean_copy",
     "clean_run",
