@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,18 +16,6 @@ from tests.unit.jobs.stubs import Clock, stored
 STUDY = "1.2.3"
 HELD, WAITING, REJECTED = DeliveryState.HELD, DeliveryState.WAITING, DeliveryState.REJECTED
 SENT, SUPERSEDED = DeliveryState.SENT, DeliveryState.SUPERSEDED
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 def complete(journal: Journal, number: int = 1) -> RevisionRecord:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -13,18 +12,6 @@ from cad_node.store.schema import RevisionRecord, RevisionState
 from tests.unit.jobs.stubs import Clock, stored
 
 STUDY = "1.2.3"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 def completed(journal: Journal, study: str = STUDY) -> RevisionRecord:

@@ -1,27 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from cad_node.errors import JobError
-from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from cad_node.store.schema import DeliveryRecord, DeliveryState
 from tests.unit.jobs.stubs import Clock, stored
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 def done(journal: Journal, study: str, number: int = 1) -> None:

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from cad_node.domain import MadeBy
-from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from cad_node.store.schema import RevisionRecord, RevisionState
 from tests.unit.jobs.stubs import Clock, stored
@@ -14,18 +8,6 @@ from tests.unit.jobs.stubs import Clock, stored
 STUDY = "1.2.3"
 OLD = MadeBy("a" * 64, "breast-us 1", "1" * 64)
 NEW = MadeBy("b" * 64, "breast-us 2", "2" * 64)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 def received(journal: Journal, study: str = STUDY, number: int = 1) -> RevisionRecord:
