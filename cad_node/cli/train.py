@@ -90,6 +90,19 @@ def train(
             "--peak-rate", min=1e-6, help="Highest learning rate of the cycle; default: the task's own."
         ),
     ] = None,
+    segmentation_loss: Annotated[
+        str,
+        typer.Option(
+            "--segmentation-loss",
+            help="What outlines cost with --task lesions: dice-bce, dice-focal or dice-bce-boundary.",
+        ),
+    ] = "dice-bce",
+    deep_supervision: Annotated[
+        bool,
+        typer.Option(
+            "--deep-supervision", help="The same: ask the decoder's coarser maps for the lesion, too."
+        ),
+    ] = False,
     clean_cache: Annotated[
         Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
@@ -124,6 +137,10 @@ def train(
     from cad_node.train.run import last_row, load_imagenet, load_start, run_training, training_data
 
     console = Console(stderr=True, soft_wrap=True)
+    if task != "lesions" and (segmentation_loss != "dice-bce" or deep_supervision):
+        raise SettingsError(
+            f"--task {task} has a loss of its own.", "Leave out --segmentation-loss and --deep-supervision."
+        )
     if task == "annotations":
         from cad_node.train.annotations.loop import AnnotationTraining
         from cad_node.train.annotations.run import run_annotations
@@ -193,6 +210,8 @@ def train(
         epochs=epochs,
         minutes=minutes,
         peak_rate=peak_rate or TrainSettings.peak_rate,
+        segmentation_loss=segmentation_loss,
+        deep_supervision=deep_supervision,
         clean=clean_share,
         normal_views=normal_views,
         seed=seed,
@@ -250,6 +269,10 @@ def _command(
         words += ["--split", split]
     words += ["--size", str(settings.size_px), "--batch", str(settings.batch), "--seed", str(settings.seed)]
     words += ["--peak-rate", f"{settings.peak_rate:g}"]
+    if settings.segmentation_loss != TrainSettings.segmentation_loss:
+        words += ["--segmentation-loss", settings.segmentation_loss]
+    if settings.deep_supervision:
+        words += ["--deep-supervision"]
     if start is not None:
         words += ["--start-from", start.name]
     if clean is not None:

@@ -18,17 +18,19 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from cad_node.errors import SettingsError
 from cad_node.networks import LesionNetwork, build_network
-from cad_node.networks.lesion_network import CLASS_NAMES
+from cad_node.networks.lesion_network import CLASS_NAMES, read_config
 from cad_node.networks.runtime import to_input
 from cad_node.train.augment import Augmentation, augment, away_from_lesion
 from cad_node.train.data import PreparedImages, Sample
-from cad_node.train.losses import class_loss, segmentation_loss
+from cad_node.train.learner import Learner, RunState, new_learner
+from cad_node.train.losses import DEFAULT_LOSS, SegmentationLoss, class_loss, find_loss
 from cad_node.train.plots import draw_training
+from cad_node.train.supervision import CoarseHeads
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,10 @@ class TrainSettings:
     average: float = 0.995
     """Decay a step of the averaged weights, which are the ones that ship."""
     class_weight: float = 0.6
+    segmentation_loss: str = DEFAULT_LOSS
+    """One of `losses.SEGMENTATION_LOSSES`."""
+    deep_supervision: bool = False
+    """Whether the decoder's coarser maps are asked for the lesion, too, while training."""
     clean: float = 0.5
     """Share of the views taken from the copy without annotations, where there is one."""
     normal_views: float = 3.0
@@ -65,15 +71,6 @@ class TrainSettings:
 # Its normals, one image in twenty, have a setting of their own.
 _VIEWS = {("BUSI", "benign"): 1.4, ("BUSI", "malignant"): 1.7}
 _NORMAL = CLASS_NAMES.index("normal")
-
-
-@dataclass
-class _State:
-    epoch: int = 0
-    step: int = 0
-    progress: float = 0.0
-    seconds: float = 0.0
-    epochs: int = 0
 
 
 def learning_rate(progress: float, peak: float, warmup: float) -> float:
@@ -100,15 +97,15 @@ def epoch_order(
 def _batches(
     prepared: PreparedImages, settings: TrainSettings, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Whole batches of an epoch: what is left over waits for another one; fewer images than one are one."""
     order = epoch_order(prepared.samples, settings.seed, epoch, settings.normal_views)
-    count = len(order) // settings.batch
-    for number in range(count):
-        chosen = order[number * settings.batch : (number + 1) * settings.batch]
-        images = np.empty((settings.batch, settings.size_px, settings.size_px), np.uint8)
+    size = min(settings.batch, len(order))
+    for start in range(0, len(order) - size + 1, size):
+        images = np.empty((size, settings.size_px, settings.size_px), np.uint8)
         masks = np.empty_like(images)
-        targets = np.empty(settings.batch, np.int64)
-        for place, index in enumerate(chosen):
-            draw = number * settings.batch + place
+        targets = np.empty(size, np.int64)
+        for place, index in enumerate(order[start : start + size]):
+            draw = start + place
             rng = np.random.default_rng((settings.seed, epoch, draw))
             use_clean = prepared.has_clean[index] and rng.random() < settings.clean
             image = (prepared.clean if use_clean else prepared.images)[index]
@@ -123,15 +120,24 @@ def _batches(
 
 
 def _losses(
-    network: LesionNetwork, image: Tensor, mask: Tensor, target: Tensor, generator: torch.Generator
+    learner: Learner,
+    image: Tensor,
+    mask: Tensor,
+    target: Tensor,
+    of_masks: SegmentationLoss,
+    done: float,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Segmentation and class loss of one batch.
+    """Segmentation and class loss of one batch when `done` of the run is behind it.
 
     The class head answers for the drawn lesion, for the network's own mask, for
     no mask, and for a place beside the lesion, where "normal" is right.
     """
+    network = learner.network
     logits, features = network(image)
-    segmentation = segmentation_loss(logits, mask)
+    segmentation = of_masks(logits, mask, done)
+    if learner.heads is not None:
+        segmentation = segmentation + learner.heads.loss(features, mask, of_masks, done)
     own = logits.detach().sigmoid()
     if torch.rand((), generator=generator) < 0.5:
         own = (own > 0.5).float()
@@ -156,7 +162,10 @@ def _losses(
 def quick_scores(
     network: LesionNetwork, prepared: PreparedImages, size: int, batch: int = 16
 ) -> dict[str, float]:
-    """Dice of images with a lesion and three-class accuracy at network size: a curve, no figure."""
+    """Dice of images with a lesion and three-class accuracy at network size: a curve, no figure.
+
+    Without an image with a lesion there is no Dice.
+    """
     network.eval()
     dice, right = [], 0
     for start in range(0, len(prepared.samples), batch):
@@ -173,29 +182,12 @@ def quick_scores(
                 shared = float((found[place, 0] & drawn).sum())
                 dice.append(2 * shared / float(found[place, 0].sum() + drawn.sum()))
     network.train()
-    return {"dice": float(np.mean(dice)), "accuracy": right / len(prepared.samples)}
+    overlap = {"dice": float(np.mean(dice))} if dice else {}
+    return {**overlap, "accuracy": right / len(prepared.samples)}
 
 
 def _resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-class WeightAverage:
-    """Exponential moving average of weights and batch statistics."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.values = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move the average towards the network's present weights, faster in the first steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.values[key].lerp_(value, 1 - decay)
-            else:
-                self.values[key].copy_(value)
 
 
 def train(
@@ -211,7 +203,15 @@ def train(
 
     `folder` receives ``checkpoint.pt`` after each epoch and a row an epoch in
     ``log.csv``. `start_from` fine-tunes given weights in place of ImageNet's.
+
+    Raises
+    ------
+    SettingsError
+        The settings cannot be met, or the folder holds a run with others.
     """
+    if len(training.samples) < 2:
+        raise SettingsError("Nothing is learned from a single image.", "Name more folds, or add images.")
+    find_loss(settings.segmentation_loss)  # refused before anything is read
     cv2.setNumThreads(1)
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
@@ -222,45 +222,51 @@ def train(
     elif imagenet is not None:
         network.load_imagenet(imagenet)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=settings.peak_rate,
+    learner = new_learner(
+        network, settings.peak_rate, settings.weight_decay, settings.average, _coarse_heads(network, settings)
     )
-    average = WeightAverage(network, settings.average)
-    state = _State(epochs=settings.epochs)
+    state = RunState(epochs=settings.epochs)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
-        _resume(checkpoint, network, average, optimizer, state, settings.minutes)
+        learner.resume(checkpoint, state, asdict(settings))
         report(f"resumed after epoch {state.epoch}")
-    steps = len(epoch_order(training.samples, settings.seed, 0, settings.normal_views)) // settings.batch
+    views = len(epoch_order(training.samples, settings.seed, 0, settings.normal_views))
+    steps = max(views // settings.batch, 1)
     while state.epoch < state.epochs:
         before = time.monotonic()
         clean = training.refresh_clean()
-        row = _epoch(network, average, optimizer, state, training, settings, steps, report)
+        row = _epoch(learner, state, training, settings, steps, report)
         shadow = build_network(settings.architecture, settings.network)
-        shadow.load_state_dict(average.values)
+        shadow.load_state_dict(learner.average.values)
         row |= quick_scores(shadow, validation, settings.size_px)
         state.epoch += 1
         state.seconds += time.monotonic() - before
         state.epochs = _affordable(settings, state, time.monotonic() - before)
-        _save(checkpoint, network, average, optimizer, state, settings)
+        learner.save(checkpoint, state, asdict(settings))
         _log(folder / "log.csv", {"epoch": state.epoch, "clean_copies": clean, **row})
         _draw(folder)
         report(
             f"epoch {state.epoch}/{state.epochs} "
             + " ".join(f"{key} {value:.4g}" for key, value in row.items())
         )
-    network.load_state_dict(average.values)
+    network.load_state_dict(learner.average.values)
     network.eval()
     return network
 
 
-def _affordable(settings: TrainSettings, state: _State, last_epoch_s: float) -> int:
+def _coarse_heads(network: LesionNetwork, settings: TrainSettings) -> CoarseHeads | None:
+    if not settings.deep_supervision:
+        return None
+    if network.segmenter is not network.unet:
+        raise SettingsError(
+            f"{settings.architecture} outlines with another decoder than the one whose maps could be supervised.",
+            "Leave out --deep-supervision, or train a network with one encoder.",
+        )
+    _, eighth, quarter, *_ = read_config(settings.network).decoder_channels
+    return CoarseHeads((quarter, eighth))
+
+
+def _affordable(settings: TrainSettings, state: RunState, last_epoch_s: float) -> int:
     """Epochs in all that fit into the run's minutes at the speed of the last one."""
     if settings.minutes is None:
         return settings.epochs
@@ -269,97 +275,53 @@ def _affordable(settings: TrainSettings, state: _State, last_epoch_s: float) -> 
 
 
 def _epoch(
-    network: LesionNetwork,
-    average: WeightAverage,
-    optimizer: torch.optim.Optimizer,
-    state: _State,
+    learner: Learner,
+    state: RunState,
     training: PreparedImages,
     settings: TrainSettings,
     steps: int,
     report: Callable[[str], None],
 ) -> dict[str, float]:
+    network, optimizer = learner.network, learner.optimizer
+    of_masks = find_loss(settings.segmentation_loss)
     network.train()
     generator = torch.Generator().manual_seed(settings.seed * 1000 + state.epoch)
     torch.manual_seed(settings.seed * 1000 + state.epoch)
     began = time.monotonic()
     sums = np.zeros(2)
-    number = 0
+    seen = 0
     for number, (image, mask, target) in enumerate(_batches(training, settings, state.epoch), start=1):
         rate = learning_rate(state.progress, settings.peak_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        segmentation, classes = _losses(network, image, mask, target, generator)
+        segmentation, classes = _losses(learner, image, mask, target, of_masks, state.progress, generator)
         loss = segmentation + settings.class_weight * classes
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
         optimizer.step()
         state.step += 1
-        average.update(network, state.step)
+        learner.average.update(network, state.step)
         left = max((state.epochs - state.epoch) * steps - number + 1, 1)
         state.progress += (1 - state.progress) / left
         sums += (segmentation.item(), classes.item())
+        seen += len(target)
         if number % 20 == 0:
             seconds = time.monotonic() - began
             eta = seconds / number * (left - 1) / 60
             report(
                 f"epoch {state.epoch + 1} step {number}/{steps} "
                 f"segmentation {sums[0] / number:.3f} class {sums[1] / number:.3f} "
-                f"{number * settings.batch / seconds:.1f} images/s, {eta:.0f} min left"
+                f"{seen / seconds:.1f} images/s, {eta:.0f} min left"
             )
     seconds = time.monotonic() - began
-    means = sums / max(number, 1)
+    means = sums / number
     return {
         "rate": rate,
         "segmentation": float(means[0]),
         "class": float(means[1]),
-        "images_per_s": number * settings.batch / seconds,
+        "images_per_s": seen / seconds,
     }
-
-
-def _save(
-    path: Path,
-    network: LesionNetwork,
-    average: WeightAverage,
-    optimizer: torch.optim.Optimizer,
-    state: _State,
-    settings: TrainSettings,
-) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "network": network.state_dict(),
-            "average": average.values,
-            "optimizer": optimizer.state_dict(),
-            "state": asdict(state),
-            "settings": asdict(settings),
-        },
-        partial,
-    )
-    partial.replace(path)
-
-
-def _resume(
-    path: Path,
-    network: LesionNetwork,
-    average: WeightAverage,
-    optimizer: torch.optim.Optimizer,
-    state: _State,
-    minutes: float | None,
-) -> None:
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    try:
-        network.load_state_dict(saved["network"])
-    except RuntimeError as error:
-        raise SettingsError(
-            f"{path} belongs to another network.", "Name another run folder with --run."
-        ) from error
-    average.values = saved["average"]
-    optimizer.load_state_dict(saved["optimizer"])
-    for key in ("epoch", "step", "progress", "seconds"):
-        setattr(state, key, saved["state"][key])
-    if minutes is not None:
-        state.epochs = min(state.epochs, max(saved["state"]["epochs"], state.epoch + 1))
 
 
 def _draw(folder: Path) -> None:

@@ -62,6 +62,8 @@ def draw_training(log: Path, target: Path) -> None:
     for key, colour in (("segmentation", "#0b63b5"), ("class", "#ff5964")):
         losses.plot(epochs, [row[key] for row in rows], color=colour, marker=".", label=f"{key} loss")
     for key, colour in (("dice", "#0b63b5"), ("accuracy", "#ff5964")):
+        if key not in rows[0]:  # no Dice without a lesion to validate on
+            continue
         scores.plot(epochs, [row[key] for row in rows], color=colour, marker=".", label=f"{key}, validation")
     scores.set_ylim(0, 1)
     for axes in (losses, scores):

@@ -43,6 +43,12 @@ def test_size_must_suit_the_network(tmp_path):
         train(data=tmp_path, size_px=100)
 
 
+@pytest.mark.parametrize("task", ["segmentation", "annotations"])
+def test_other_tasks_refuse_the_losses_of_lesions(tmp_path, task):
+    with pytest.raises(SettingsError, match="a loss of its own"):
+        train(data=tmp_path, task=task, architecture="resnet18", deep_supervision=True)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
@@ -68,10 +74,12 @@ def test_training_goes_on_from_a_model_and_says_so(trained):
     train(
         data=trained / "data", export="more", folds="1,2", run=trained / "runs" / "two", epochs=1,
         size_px=64, batch=4, threads=1, output=trained / "models", start_from=trained / "models" / "tiny",
-        peak_rate=1e-6,
+        peak_rate=1e-6, segmentation_loss="dice-focal", deep_supervision=True,
     )  # fmt: skip
     card = (trained / "models" / "more" / "docs" / "README.md").read_text()
-    assert "--start-from tiny" in card
+    assert "--segmentation-loss dice-focal --deep-supervision --start-from tiny" in card
+    settings = json.loads((trained / "models" / "more" / "configs" / "train.json").read_text())["settings"]
+    assert (settings["segmentation_loss"], settings["deep_supervision"]) == ("dice-focal", True)
     before, after = (load_bundle(trained / "models" / name).load_network() for name in ("tiny", "more"))
     change = [
         float((old - new).detach().abs().max())

@@ -55,6 +55,12 @@ def test_training_settings_can_be_read_back(folder):
     assert saved["command"] == "cad-node train --data DIR"
 
 
+def test_training_settings_from_before_there_was_a_choice_of_losses_are_the_default(folder):
+    settings = json.loads((folder / "configs/train.json").read_text())["settings"]
+    del settings["segmentation_loss"], settings["deep_supervision"]
+    assert settings_from_json(settings) == SETTINGS
+
+
 def test_exporting_again_replaces_the_folder(tmp_path):
     _export(tmp_path / "breast")
     (tmp_path / "breast" / "stray.txt").touch()

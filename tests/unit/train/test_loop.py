@@ -46,14 +46,24 @@ def test_rare_images_are_seen_more_often():
 
 
 @pytest.mark.slow
-def test_a_small_network_overfits_a_few_images(tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"segmentation_loss": "dice-focal"},
+        {"segmentation_loss": "dice-bce-boundary"},
+        {"deep_supervision": True},
+    ],
+    ids=lambda how: "-".join(how.values()) if "segmentation_loss" in how else "deep" if how else "default",
+)
+def test_a_small_network_overfits_a_few_images(tmp_path, how):
     folder = write_data(tmp_path / "data", per_fold=1, folds=(1,))
     samples = read_manifest(folder).samples * 8
     repeated = PreparedImages(folder, samples, 64, tmp_path / "cache")
     calm = Augmentation(
         shift=0.02, rotation_deg=2, scale=(0.95, 1.05), gain=0, speckle=0, blur=0, jpeg=0, other_marks=0
     )
-    train(repeated, repeated, _settings(epochs=6, peak_rate=4e-3, augmentation=calm), tmp_path / "run")
+    train(repeated, repeated, _settings(epochs=6, peak_rate=4e-3, augmentation=calm, **how), tmp_path / "run")
     with (tmp_path / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["segmentation"]) < 0.6 * float(rows[0]["segmentation"])
@@ -71,8 +81,39 @@ def test_curve_of_a_blind_network_is_counted_right(prepared):
     assert quick_scores(network, prepared, 64) == {"dice": 0.0, "accuracy": pytest.approx(1 / 3)}
 
 
-def test_interrupted_run_ends_as_the_uninterrupted_one(prepared, tmp_path):
-    whole = train(prepared, prepared, _settings(epochs=3), tmp_path / "whole")
+def test_validation_images_without_a_lesion_have_no_dice(prepared, tmp_path):
+    normal = PreparedImages(
+        tmp_path / "data",
+        read_manifest(write_data(tmp_path / "data", per_fold=1, folds=(1,))).samples,
+        64,
+        tmp_path / "cache",
+    )
+    normal.masks[:] = 0
+
+    assert set(quick_scores(build(SMALL), normal, 64)) == {"accuracy"}
+    train(prepared, normal, _settings(epochs=1), tmp_path / "run")
+    assert (tmp_path / "run" / "curves.png").is_file()
+
+
+def test_fewer_images_than_a_batch_are_one_batch(prepared, tmp_path):
+    train(prepared, prepared, _settings(epochs=2, batch=64), tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["state"]["step"] == 2
+    assert saved["state"]["progress"] == 1
+    with (tmp_path / "log.csv").open() as file:
+        assert all(float(row["segmentation"]) > 0 for row in csv.DictReader(file))
+
+
+def test_single_image_is_refused(prepared, tmp_path):
+    folder = write_data(tmp_path / "data", per_fold=1, folds=(1,))
+    one = PreparedImages(folder, read_manifest(folder).samples[:1], 64, tmp_path / "cache")
+    with pytest.raises(SettingsError, match="single image"):
+        train(one, prepared, _settings(epochs=1), tmp_path / "run")
+
+
+@pytest.mark.parametrize("how", [{}, {"segmentation_loss": "dice-bce-boundary", "deep_supervision": True}])
+def test_interrupted_run_ends_as_the_uninterrupted_one(prepared, tmp_path, how):
+    whole = train(prepared, prepared, _settings(epochs=3, **how), tmp_path / "whole")
 
     class InterruptedRunError(Exception):
         pass
@@ -82,8 +123,8 @@ def test_interrupted_run_ends_as_the_uninterrupted_one(prepared, tmp_path):
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
-        train(prepared, prepared, _settings(epochs=3), tmp_path / "parts", report=stop_after_first)
-    parts = train(prepared, prepared, _settings(epochs=3), tmp_path / "parts")
+        train(prepared, prepared, _settings(epochs=3, **how), tmp_path / "parts", report=stop_after_first)
+    parts = train(prepared, prepared, _settings(epochs=3, **how), tmp_path / "parts")
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[key], value, rtol=1e-4, atol=1e-5)
     with (tmp_path / "parts" / "log.csv").open() as file:
@@ -102,3 +143,37 @@ def test_checkpoint_of_another_network_is_refused(prepared, tmp_path):
     wider = SMALL | {"decoder_channels": [24, 12, 8, 8, 4]}
     with pytest.raises(SettingsError, match="another network"):
         train(prepared, prepared, _settings(epochs=2, network=wider), tmp_path)
+
+
+def test_exported_network_of_a_deeply_supervised_run_has_no_more_weights(prepared, tmp_path):
+    plain = train(prepared, prepared, _settings(epochs=1), tmp_path / "plain")
+    deep = train(prepared, prepared, _settings(epochs=1, deep_supervision=True), tmp_path / "deep")
+    assert deep.state_dict().keys() == plain.state_dict().keys()
+    heads = torch.load(tmp_path / "deep" / "checkpoint.pt", weights_only=True)["heads"]
+    assert {key: tuple(value.shape) for key, value in heads.items() if value.ndim > 1} == {
+        "heads.0.weight": (1, 8, 1, 1),
+        "heads.1.weight": (1, 12, 1, 1),
+    }
+
+
+def test_pair_is_not_deeply_supervised(prepared, tmp_path):
+    settings = _settings(architecture="lesion-pair-lite0", epochs=1, deep_supervision=True)
+    with pytest.raises(SettingsError, match="another decoder"):
+        train(prepared, prepared, settings, tmp_path)
+
+
+def test_run_goes_on_only_with_the_loss_it_was_begun_with(prepared, tmp_path):
+    train(prepared, prepared, _settings(epochs=1, segmentation_loss="dice-focal"), tmp_path)
+    with pytest.raises(SettingsError, match="begun with segmentation loss dice-focal, not dice-bce"):
+        train(prepared, prepared, _settings(epochs=2), tmp_path)
+
+
+def test_checkpoint_from_before_there_was_a_choice_is_of_the_default(prepared, tmp_path):
+    train(prepared, prepared, _settings(epochs=1), tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del saved["heads"], saved["settings"]["segmentation_loss"], saved["settings"]["deep_supervision"]
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    train(prepared, prepared, _settings(epochs=2), tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["epoch"] == 2
+    with pytest.raises(SettingsError, match="begun with deep supervision False, not True"):
+        train(prepared, prepared, _settings(epochs=3, deep_supervision=True), tmp_path)

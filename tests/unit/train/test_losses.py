@@ -2,8 +2,17 @@ import math
 
 import pytest
 import torch
+from monai.losses import BoundaryLoss
 
-from cad_node.train.losses import class_loss, segmentation_loss
+from cad_node.errors import SettingsError
+from cad_node.train.losses import (
+    BOUNDARY_WEIGHT,
+    boundary_loss,
+    class_loss,
+    find_loss,
+    focal_loss,
+    segmentation_loss,
+)
 
 
 def _mask(rows):
@@ -30,6 +39,44 @@ def test_half_sure_everywhere_has_the_hand_computed_cost():
 
 def test_normal_image_is_judged_by_cross_entropy_alone():
     assert float(segmentation_loss(torch.zeros(1, 1, 8, 8), _mask(0))) == pytest.approx(math.log(2))
+
+
+def test_focal_loss_of_half_sure_everywhere_has_the_hand_computed_cost():
+    """(1 - 0.5)² of the cross-entropy log 2, and the Dice of above."""
+    expected = math.log(2) / 4 + 1 - 24 / 56
+    assert float(focal_loss(torch.zeros(1, 1, 8, 8), _mask(3))) == pytest.approx(expected, abs=1e-5)
+
+
+def test_boundary_loss_of_half_sure_everywhere_has_the_hand_computed_cost():
+    """Rows lie 2, 1, 0 inside and 1 to 5 outside the outline, in eighths of the side; all are half wrong."""
+    expected = 0.5 * (2 + 1 + 0 + 1 + 2 + 3 + 4 + 5) / 8 / 8
+    assert float(boundary_loss(torch.zeros(1, 1, 8, 8), _mask(3))) == pytest.approx(expected)
+
+
+def test_boundary_loss_pulls_as_that_of_monai_and_is_nothing_for_a_perfect_mask():
+    logits = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    masks = torch.cat([_mask(3), _mask(5)])
+    (ours,) = torch.autograd.grad(boundary_loss(logits, masks), logits)
+    (theirs,) = torch.autograd.grad(BoundaryLoss(sigmoid=True)(logits, masks) / 8, logits)
+    torch.testing.assert_close(ours, theirs)
+    assert float(boundary_loss((masks - 0.5) * 100, masks)) == pytest.approx(0, abs=1e-6)
+
+
+def test_image_without_outline_has_no_boundary_loss():
+    assert float(boundary_loss(torch.zeros(1, 1, 8, 8), _mask(0))) == 0
+
+
+def test_boundary_counts_more_as_the_run_goes_on():
+    loss, logits, mask = find_loss("dice-bce-boundary"), torch.zeros(1, 1, 8, 8), _mask(3)
+    base, boundary = float(segmentation_loss(logits, mask)), float(boundary_loss(logits, mask))
+    assert float(loss(logits, mask, 0.0)) == pytest.approx(base)
+    assert float(loss(logits, mask, 0.5)) == pytest.approx(base + BOUNDARY_WEIGHT * boundary / 2)
+
+
+def test_unknown_loss_is_refused_with_the_names_there_are():
+    with pytest.raises(SettingsError, match="no segmentation loss 'dice'") as refused:
+        find_loss("dice")
+    assert "dice-bce, dice-focal, dice-bce-boundary" in str(refused.value)
 
 
 def test_weight_zero_takes_an_image_out_of_the_class_loss():
