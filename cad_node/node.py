@@ -26,7 +26,7 @@ from cad_node.receive.scp import StorageScp
 from cad_node.settings import NodeSettings
 from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
-from cad_node.store.results import ResultStore, object_files
+from cad_node.store.results import RESULTS_FOLDER, ResultStore, object_files
 from cad_node.workers import Load, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Node:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
         self.journal = Journal.open(settings)
-        self.results = ResultStore(settings.data_dir / "results")
+        self.results = ResultStore(settings.data_dir / RESULTS_FOLDER)
         self.inbox = Inbox(
             settings.data_dir / INBOX_FOLDER,
             record=self._record,

@@ -49,6 +49,7 @@ def _register() -> None:
     from cad_node.cli.jobs import jobs_app
     from cad_node.cli.join import join
     from cad_node.cli.process import process
+    from cad_node.cli.prune import prune
     from cad_node.cli.reanalyse import reanalyse
     from cad_node.cli.serve import serve
     from cad_node.cli.train import train
@@ -57,6 +58,7 @@ def _register() -> None:
         serve,
         process,
         reanalyse,
+        prune,
         clean,
         demo,
         check,

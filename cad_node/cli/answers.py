@@ -53,10 +53,10 @@ def record_answer(
     second or two. A rejection that was a mistake is taken back by accepting.
     """
     from cad_node.answers import ANSWERS_FOLDER, AnswerDesk
-    from cad_node.store.results import ResultStore
+    from cad_node.store.results import RESULTS_FOLDER, ResultStore
 
     with open_journal(config) as (settings, journal):
-        results = ResultStore(settings.data_dir / "results")
+        results = ResultStore(settings.data_dir / RESULTS_FOLDER)
         desk = AnswerDesk(journal, results, settings.answers, settings.data_dir / ANSWERS_FOLDER)
         result = desk.record_command(study_instance_uid, verdict, lesion=lesion, corrected=corrected)
         deliveries = journal.outgoing.of_study(study_instance_uid)

@@ -175,14 +175,14 @@ def retry_job(
 
     A running node begins within a second or two; otherwise the next start does.
     """
-    from cad_node.store.results import ResultStore
+    from cad_node.store.results import RESULTS_FOLDER, ResultStore
 
     with open_journal(config) as (settings, journal):
         revisions = journal.revisions.of_study(study_instance_uid)
         if not revisions:
             raise unknown_study(study_instance_uid)
         newest = revisions[-1]
-        results = ResultStore(settings.data_dir / "results").folder(study_instance_uid, newest.revision)
+        results = ResultStore(settings.data_dir / RESULTS_FOLDER).folder(study_instance_uid, newest.revision)
         console = job_console()
         for line in _retry(journal, newest, results.is_dir(), destination):
             console.print(line)

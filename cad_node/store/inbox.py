@@ -3,11 +3,12 @@
     ROOT/studies/STUDY/SERIES/SOP.dcm    what was received, never changed
     ROOT/conflicts/STUDY/SERIES/...      another content under UIDs that were taken
     ROOT/incoming/                       what is being written; leftovers go at start
+    ROOT/removing/STUDY/...              what an operator has removed, on its way out
 
 The files are the truth and the journal is made from them: an instance is
 answered for only once it would survive a power cut, and what the journal missed
-is recorded at the next start. Nothing here removes a received file. One process
-at a time uses the folder; its threads may do so together.
+is recorded at the next start. Nothing here removes a received file, `retention.py` does
+when an operator asks. One process at a time writes here; its threads may do so together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pydicom.filereader import read_file_meta_info
 
 from cad_node.domain import ReceivedInstance, StoredInstance, is_valid_uid
 from cad_node.errors import InboxFullError, ReceiveError
+from cad_node.store.retention import put_back_left_over
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +117,7 @@ class Inbox:
         int
             How many instances were recorded or told to the journal again.
         """
+        put_back_left_over(self.root)
         for leftover in self.incoming.iterdir():
             logger.info("Removed an instance that had not been received completely.")
             leftover.unlink()
@@ -201,7 +204,7 @@ class Inbox:
 
     def _make_safe_folder(self, folder: Path) -> None:
         """Make a folder below the root, and each name that leads to it, durable."""
-        if folder in self._safe_folders or folder == self.root:
+        if folder == self.root or (folder in self._safe_folders and folder.is_dir()):
             return
         self._make_safe_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)

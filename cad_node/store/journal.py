@@ -4,7 +4,7 @@ The journal is the truth about every study; the job engine and the couriers only
 act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
 be delivered in `outgoing.py`, what is to be analysed again in `reanalysis.py`, what
-radiologists said in `answers.py`.
+radiologists said in `answers.py`, what is finished and may go in `retention.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cad_node.store.answers import Answers
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.reanalysis import Reanalysis, drop_orders
+from cad_node.store.retention import Retention
 from cad_node.store.revisions import Revisions
 from cad_node.store.schema import (
     MIGRATIONS,
@@ -75,6 +76,7 @@ class Journal:
         self.revisions = Revisions(engine, self.outgoing, clock)
         self.reanalysis = Reanalysis(engine, clock)
         self.answers = Answers(engine, self.outgoing)
+        self.retention = Retention(engine, clock)
         try:
             self._create()
         except SQLAlchemyError as error:

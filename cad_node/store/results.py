@@ -23,6 +23,9 @@ from cad_node.errors import JobError
 
 logger = logging.getLogger(__name__)
 
+# Below `data_dir`.
+RESULTS_FOLDER = "results"
+
 _REVISION = re.compile(r"[0-9a-f]{1,64}")
 _UNFINISHED = ".unfinished"
 _STALE_S = 86400.0

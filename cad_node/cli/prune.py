@@ -1,0 +1,59 @@
+"""`cad-node prune`: free the disk of studies that are finished."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED
+from cad_node.cli.jobs import job_console, job_table, open_journal
+from cad_node.cli.options import Config
+
+
+def prune(
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            min=1,
+            help="Days since anything was last received, analysed or sent.",
+            show_default=False,
+        ),
+    ],
+    results: Annotated[
+        bool, typer.Option("--results", help="Remove stored results, too: SEG, SR, pictures, pages.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Remove the received files of studies that are analysed and taken by every destination.
+
+    What failed, is held, or was not taken stays, however old. The journal remembers all: a
+    study that is sent again is neither analysed nor sent a second time. Works while a node runs.
+    Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
+    """
+    from cad_node.retention import prune as remove
+
+    with open_journal(config) as (settings, journal):
+        done = list(remove(journal, settings.data_dir, older_than, results=results, dry_run=dry_run))
+    console = job_console()
+    table = job_table("studies", "", "MB")
+    for standing, count in Counter(one.standing for one in done).items():
+        freed = sum(one.freed_bytes for one in done if one.standing is standing)
+        table.add_row(str(count), standing.value, f"{freed / 1e6:.1f}" if freed else "")
+    if done:
+        console.print(table)
+    failed = [one for one in done if one.problem]
+    for one in failed:
+        console.print(f"{one.study_instance_uid}: not removed: {one.problem}")
+    freed = sum(one.freed_bytes for one in done)
+    console.print(
+        f"{freed / 1e6:.1f} MB would be freed. Nothing was changed."
+        if dry_run
+        else f"{freed / 1e6:.1f} MB were freed."
+    )
+    raise typer.Exit(SOME_FAILED if failed else ALL_DONE)

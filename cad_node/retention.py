@@ -1,0 +1,121 @@
+"""Which studies a node need not keep any longer, and their removal.
+
+Received files, and results if that is wanted, of studies that are finished; the journal
+keeps what became of them. `store/retention.py` says what finished means.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cad_node.domain import is_valid_uid
+from cad_node.errors import JobError
+from cad_node.store.inbox import INBOX_FOLDER
+from cad_node.store.journal import Journal
+from cad_node.store.results import RESULTS_FOLDER
+from cad_node.store.retention import Standing, put_back_left_over, remove_taken, take_away
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One study that lies in the data folder, how it stands, and what was, or would be, freed.
+
+    `problem` says what could not be removed; it is tried again the next time.
+    """
+
+    study_instance_uid: str
+    standing: Standing
+    freed_bytes: int = 0
+    problem: str = ""
+
+
+def prune(
+    journal: Journal, data_dir: Path, days: float, *, results: bool = False, dry_run: bool = False
+) -> Iterator[Pruned]:
+    """Remove finished studies to which nothing has happened for so many days.
+
+    Parameters
+    ----------
+    data_dir
+        The node's; it may be running.
+    results
+        Whether stored results go, too. A later report of such a study then names no
+        predecessor, and answers to what was removed are kept without effect.
+    dry_run
+        Only say what would be removed.
+
+    Raises
+    ------
+    JobError
+        Another such command is at work in the same folder.
+    """
+    with _alone(data_dir):
+        yield from _prune(journal, data_dir, days, results=results, dry_run=dry_run)
+
+
+def _prune(
+    journal: Journal, data_dir: Path, days: float, *, results: bool, dry_run: bool
+) -> Iterator[Pruned]:
+    inbox = data_dir / INBOX_FOLDER
+    if not dry_run:
+        put_back_left_over(inbox)
+    for uid in _present(data_dir, results=results):
+        standing = journal.retention.standing(uid, days)
+        if standing is not Standing.FINISHED:
+            yield Pruned(uid, standing)
+            continue
+        if dry_run:
+            yield Pruned(
+                uid, standing, _size(inbox / "studies" / uid) + _results_size(data_dir, uid, results)
+            )
+            continue
+        try:
+            yield _removed(journal, data_dir, uid, days, results)
+        except OSError as error:
+            yield Pruned(uid, standing, problem=error.strerror or type(error).__name__)
+
+
+def _removed(journal: Journal, data_dir: Path, uid: str, days: float, results: bool) -> Pruned:
+    inbox = data_dir / INBOX_FOLDER
+    with journal.retention.finished(uid, days) as known:
+        if known is None:
+            return Pruned(uid, Standing.UNDER_WAY)
+        take_away(inbox, uid)
+    freed = remove_taken(inbox, uid, known)
+    if results:
+        freed += _results_size(data_dir, uid, results)
+        target = data_dir / RESULTS_FOLDER / uid
+        if target.is_dir():
+            shutil.rmtree(target)
+    return Pruned(uid, Standing.FINISHED, freed)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Keep a second removal out: it would put back what the first is removing."""
+    with (data_dir / "prune.lock").open("w", encoding="ascii") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JobError(
+                f"Another cad-node prune is at work in {data_dir}.", "Wait for it to end."
+            ) from error
+        yield
+
+
+def _present(data_dir: Path, *, results: bool) -> list[str]:
+    folders = [data_dir / INBOX_FOLDER / "studies", *([data_dir / RESULTS_FOLDER] if results else [])]
+    return sorted({path.name for folder in folders for path in folder.glob("*") if is_valid_uid(path.name)})
+
+
+def _results_size(data_dir: Path, uid: str, results: bool) -> int:
+    return _size(data_dir / RESULTS_FOLDER / uid) if results else 0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

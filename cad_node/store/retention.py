@@ -1,0 +1,197 @@
+"""What may be removed of studies that are finished, and its removal.
+
+A study is finished once it is closed, analysed, and taken by every destination; anything
+short of that keeps it. The journal keeps its rows: a removed study that is sent again is
+known, and is neither analysed nor sent a second time.
+
+Nothing received is lost on the way. A study's folder is taken out of the spool in one
+rename, while its row is locked; a file in it that the journal does not know yet has come
+in that very moment, and is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import logging
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from cad_node.domain import is_valid_uid
+from cad_node.store.database import reading
+from cad_node.store.schema import (
+    UNDER_WAY,
+    UNFINISHED,
+    DeliveryState,
+    RevisionState,
+    deliveries,
+    instances,
+    revisions,
+    studies,
+)
+
+logger = logging.getLogger(__name__)
+
+# Below the inbox: what is being removed. A removal that was cut short goes on from here.
+REMOVING_FOLDER = "removing"
+
+_NOT_TAKEN = (DeliveryState.REFUSED, DeliveryState.GIVEN_UP)
+
+
+class Standing(StrEnum):
+    """Whether a study may go, and otherwise what it is kept for."""
+
+    FINISHED = "finished"
+    RECENT = "kept: recent"
+    UNDER_WAY = "kept: received, analysed or sent at the moment"
+    FAILED = "kept: failed"
+    HELD = "kept: held for the radiologist's answer"
+    NOT_TAKEN = "kept: a destination has not taken it"
+
+
+class Retention:
+    """What is finished; reached as `journal.retention`."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._reading = reading(engine)
+        self._clock = clock
+
+    def standing(self, study_instance_uid: str, days: float) -> Standing:
+        """How a study stands; recent: something came or changed within so many days."""
+        with self._reading.begin() as connection:
+            return self._standing(connection, study_instance_uid, days)
+
+    @contextlib.contextmanager
+    def finished(self, study_instance_uid: str, days: float) -> Iterator[frozenset[str] | None]:
+        """Hold a finished study as it is while its files are taken away.
+
+        Yields
+        ------
+        frozenset[str] | None
+            Paths of its instances below the inbox; None where the study went on meanwhile.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.select(studies).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
+            )
+            if self._standing(connection, study_instance_uid, days) is Standing.FINISHED:
+                yield self._paths(connection, study_instance_uid)
+            else:
+                yield None
+
+    def _paths(self, connection: Connection, uid: str) -> frozenset[str]:
+        query = sa.select(instances.c.path).where(instances.c.study_instance_uid == uid)
+        return frozenset(connection.scalars(query))
+
+    def _standing(self, connection: Connection, uid: str, days: float) -> Standing:
+        study = connection.execute(sa.select(studies).where(studies.c.study_instance_uid == uid)).first()
+        made = connection.execute(
+            sa.select(revisions).where(revisions.c.study_instance_uid == uid).order_by(revisions.c.number)
+        ).all()
+        sent = connection.execute(sa.select(deliveries).where(deliveries.c.study_instance_uid == uid)).all()
+        states = {RevisionState(row.state) for row in made}
+        if study is None or study.is_open or not made or states & set(UNFINISHED):
+            return Standing.UNDER_WAY
+        if made[-1].state == RevisionState.FAILED:
+            return Standing.FAILED
+        ways = {DeliveryState(row.state) for row in sent}
+        if ways & set(UNDER_WAY):
+            return Standing.UNDER_WAY
+        if DeliveryState.HELD in ways:
+            return Standing.HELD
+        if any(row.revision == made[-1].revision and row.state in _NOT_TAKEN for row in sent):
+            return Standing.NOT_TAKEN
+        times = [study.last_instance_at, *(row.finished_at or row.created_at for row in made)]
+        times += [row.finished_at or row.since for row in sent]
+        return Standing.RECENT if max(times) > self._clock() - days * 86400 else Standing.FINISHED
+
+
+def take_away(inbox: Path, study_instance_uid: str) -> None:
+    """Take a study's folder out of the spool, whole; to be followed by `remove_taken`.
+
+    Raises
+    ------
+    OSError
+        It cannot be moved; it is where it was.
+    """
+    if not is_valid_uid(study_instance_uid):
+        raise ValueError("not a valid UID")
+    source = inbox / "studies" / study_instance_uid
+    if source.is_dir():
+        removing = inbox / REMOVING_FOLDER
+        removing.mkdir(mode=0o700, exist_ok=True)
+        source.rename(removing / study_instance_uid)
+
+
+def remove_taken(inbox: Path, study_instance_uid: str, known: frozenset[str]) -> int:
+    """Remove what was taken away, and put back what the journal does not know.
+
+    Returns
+    -------
+    int
+        Bytes that were freed.
+
+    Raises
+    ------
+    OSError
+        Something cannot be removed; what is left goes the next time.
+    """
+    taken = inbox / REMOVING_FOLDER / study_instance_uid
+    freed = 0
+    for path in sorted(taken.rglob("*.dcm")):
+        if _place(inbox, path).relative_to(inbox).as_posix() in known:
+            size = path.stat().st_size
+            path.unlink()
+            freed += size
+        else:
+            logger.info("an instance came while its study was removed; it is kept")
+            _put_back(inbox, path)
+    _remove_empty(taken)
+    return freed
+
+
+def put_back_left_over(inbox: Path) -> None:
+    """Undo removals that were cut short; the next one begins anew.
+
+    The journal may know by now of an instance that came in the last moment: only the
+    transaction that took a study away could tell it from the others.
+
+    Raises
+    ------
+    OSError
+        Something cannot be moved.
+    """
+    for taken in sorted((inbox / REMOVING_FOLDER).glob("*")):
+        for path in sorted(taken.rglob("*.dcm")):
+            _put_back(inbox, path)
+        _remove_empty(taken)
+
+
+def _place(inbox: Path, taken: Path) -> Path:
+    """Where a file that was taken away came from."""
+    return inbox / "studies" / taken.relative_to(inbox / REMOVING_FOLDER)
+
+
+def _put_back(inbox: Path, path: Path) -> None:
+    place = _place(inbox, path)
+    if not place.exists():
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.rename(place)
+    elif filecmp.cmp(path, place, shallow=False):
+        path.unlink()
+    else:
+        logger.warning("an instance came twice while its study was removed; one is kept as %s", path)
+
+
+def _remove_empty(folder: Path) -> None:
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            inner.rmdir()
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,185 @@
+"""`cad-node prune`: what is finished goes from the disk, and what became of it stays known."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cad_node.cli import app
+from cad_node.domain import MadeBy
+from cad_node.errors import JobError
+from cad_node.retention import Pruned, prune
+from cad_node.settings import NodeSettings
+from cad_node.store.inbox import INBOX_FOLDER, Inbox
+from cad_node.store.journal import Journal
+from cad_node.store.results import RESULTS_FOLDER
+from cad_node.store.retention import Standing
+from tests.unit.jobs.stubs import Clock
+from tests.unit.store.test_inbox import _received
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, journal: Journal) -> Inbox:
+    return Inbox(tmp_path / INBOX_FOLDER, journal.record_instance, 0)
+
+
+def analysed(journal: Journal, inbox: Inbox, study: str, images: int = 2) -> None:
+    """A study of so many images, complete, analysed, and of use to no destination."""
+    for number in range(images):
+        inbox.accept(_received(study, f"{study}.4", f"{study}.4.{number}"))
+    revision = journal.close_study(study)
+    assert revision is not None
+    record = journal.revisions.get(study, revision)
+    assert record is not None
+    journal.revisions.begin(record, "node-1")
+    journal.revisions.finish(record, [], (), MadeBy())
+    folder = inbox.root.parent / RESULTS_FOLDER / study / f"0001-{revision}"
+    folder.mkdir(parents=True)
+    (folder / "sr.dcm").write_bytes(b"report")
+
+
+def sizes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.dcm"))
+
+
+def test_received_files_go_and_results_stay(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(20 * DAY)
+    analysed(journal, inbox, "1.2.4")
+    clock.forward(15 * DAY)
+    size = sizes(inbox.root / "studies" / "1.2.3")
+
+    pruned = list(prune(journal, tmp_path, 30))
+
+    assert pruned == [Pruned("1.2.3", Standing.FINISHED, size), Pruned("1.2.4", Standing.RECENT)]
+    assert size > 0
+    assert not inbox.files_of("1.2.3")
+    assert len(inbox.files_of("1.2.4")) == 2
+    assert len(list((tmp_path / RESULTS_FOLDER).rglob("sr.dcm"))) == 2
+    assert list(prune(journal, tmp_path, 30)) == [Pruned("1.2.4", Standing.RECENT)]
+
+
+def test_results_go_when_they_are_to(tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+
+    (pruned,) = prune(journal, tmp_path, 30, results=True)
+
+    assert pruned == Pruned("1.2.3", Standing.FINISHED, len(b"report"))
+    assert list((tmp_path / RESULTS_FOLDER).iterdir()) == []
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    said = list(prune(journal, tmp_path, 30, results=True, dry_run=True))
+    assert len(inbox.files_of("1.2.3")) == 2
+    assert said == list(prune(journal, tmp_path, 30, results=True))
+
+
+def test_a_removed_study_that_is_sent_again_is_not_analysed_again(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}"))
+
+    assert journal.open_studies() == []
+    assert journal.is_idle()
+    assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.FINISHED]
+
+
+def test_a_late_image_of_a_removed_study_keeps_what_is_there_until_it_is_analysed(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+
+    inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.9"))
+    clock.forward(31 * DAY)
+    assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.UNDER_WAY]
+    journal.close_study("1.2.3")
+    clock.forward(31 * DAY)
+    assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.UNDER_WAY]
+    assert len(inbox.files_of("1.2.3")) == 1
+
+
+def test_what_cannot_be_removed_is_said_and_costs_no_other_study(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    analysed(journal, inbox, "1.2.4")
+    clock.forward(31 * DAY)
+    remove = shutil.rmtree
+
+    def broken(path: Path) -> None:
+        if path.name == "1.2.3":
+            raise PermissionError(13, "Permission denied")
+        remove(path)
+
+    monkeypatch.setattr("cad_node.retention.shutil.rmtree", broken)
+    first, second = prune(journal, tmp_path, 30, results=True)
+
+    assert first.problem == "Permission denied"
+    assert (second.problem, second.standing) == ("", Standing.FINISHED)
+    assert not (tmp_path / RESULTS_FOLDER / "1.2.4").exists()
+
+
+def test_a_second_command_waits_for_nobody(tmp_path: Path, journal: Journal) -> None:
+    with (tmp_path / "prune.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(JobError, match="Another cad-node prune"):
+            list(prune(journal, tmp_path, 30))
+
+
+def test_the_command_says_what_was_freed_and_why_the_rest_stays(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    inbox.accept(_received("1.2.5", "1.2.5.4", "1.2.5.4.1"))
+    monkeypatch.setenv("CADNODE_DATA_DIR", str(tmp_path))
+
+    # By this machine's clock, which is far ahead of the one of the fixture.
+    dry = CliRunner().invoke(app, ["prune", "--older-than", "30", "--dry-run"])
+    real = CliRunner().invoke(app, ["prune", "--older-than", "30"])
+
+    assert (dry.exit_code, real.exit_code) == (0, 0)
+    assert "Nothing was changed" in dry.output
+    assert "kept: received, analysed or sent at the moment" in real.output
+    assert "MB were freed" in real.output
+    assert not inbox.files_of("1.2.3")
+    assert len(inbox.files_of("1.2.5")) == 1
+
+
+def test_days_are_asked_for(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["prune"]).exit_code == 2
+    assert CliRunner().invoke(app, ["prune", "--older-than", "0"]).exit_code == 2
