@@ -32,15 +32,12 @@ def join(
     Both must have learned from the same folds. Thresholds and calibration are fitted
     anew on the validation groups; score the result with `cad-node evaluate`.
     """
-    import torch
-
     from cad_node.train.decide import decide
     from cad_node.train.export import Origin, export_bundle
     from cad_node.train.join import CLASSES, join
 
     console = Console(stderr=True, soft_wrap=True)
-    torch.set_num_threads(threads)
-    joined = join(find_model(masks), find_model(classes), data)
+    joined = join(find_model(masks), find_model(classes), data, threads)
     console.print("choosing threshold, veto and temperature on the validation groups")
     decisions = decide(joined.network, joined.settings, data, joined.data.split.validation, clean_cache)
     naming = joined.parts[CLASSES]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cad_node.errors import SettingsError
 from cad_node.networks import Bundle, load_bundle
 from cad_node.networks.bundle import TRAIN_FILE
@@ -61,14 +63,17 @@ class _Part:
         }
 
 
-def join(masks: Path, classes: Path, data: Path) -> Joined:
+def join(masks: Path, classes: Path, data: Path, threads: int = 1) -> Joined:
     """Join the model folders `masks` and `classes`; `data` is where both learned from.
+
+    `threads` are torch's, for the whole process: what follows runs the network.
 
     Raises
     ------
     SettingsError
         They differ in what a pair must have alike, or `data` holds other images than they learned from.
     """
+    torch.set_num_threads(threads)
     outlining, naming = _read(masks), _read(classes)
     architecture = _refuse_unequal(outlining, naming)
     settings = replace(naming.settings, architecture=architecture)
