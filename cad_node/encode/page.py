@@ -6,7 +6,7 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from cad_node.encode.sr_words import band_label, outline_words, position_parts
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 from cad_node.settings import ObjectKind
+from cad_node.variants import Variant
 
 # What objects are called, in every language.
 _OBJECT_NAMES: Mapping[ObjectKind, str] = {
@@ -28,13 +29,29 @@ _OBJECT_NAMES: Mapping[ObjectKind, str] = {
     "text_sr": "Basic Text SR",
     "sr": "DICOM SR",
 }
+# In what two forms of a kind differ, and its words; what is not here goes without saying.
+_FORMS: Mapping[str, Mapping[str, str]] = {
+    "sr_class": {
+        "comprehensive-3d": "Comprehensive 3D",
+        "comprehensive": "Comprehensive",
+        "enhanced": "Enhanced",
+    },
+    "seg_type": {"binary": "binary", "fractional": "fractional", "labelmap": "label map"},
+    "seg_scope": {"image": "by image", "series": "by series"},
+    "transfer_syntax": {
+        "deflated": "deflated",
+        "rle": "RLE",
+        "jpeg-ls": "JPEG-LS",
+        "jpeg-2000": "JPEG 2000",
+    },
+}
 
 
 @dataclass(frozen=True)
 class PageObject:
     """A result object beside the page, with the images that it alone speaks of; none: of the study."""
 
-    kind: ObjectKind
+    variant: Variant
     file: str
     sources: tuple[str, ...]
 
@@ -59,8 +76,9 @@ def render_page(
     TemplateError
         The page template asks for something that a result does not have.
     """
+    names = object_names(one.variant for one in objects)
     images = [
-        _image(position, image, previews, objects, templates)
+        _image(position, image, previews, _links(objects, names, image), templates)
         for position, image in enumerate(result.images, start=1)
     ]
     lesions = [
@@ -86,7 +104,7 @@ def render_page(
                 for name, colour in templates.seg.colours.items()
             }
             | {"uncertain": "#{:02x}{:02x}{:02x}".format(*templates.preview.colours.uncertain)},
-            files=[_link(one) for one in objects if not one.sources],
+            files=_links(objects, names, None),
             text=templates.page_words.text,
             language=templates.sr.document.language.value,
         )
@@ -94,11 +112,36 @@ def render_page(
         raise TemplateError(f"{PAGE_FILE}: {error.message}.", "Compare with the shipped template.") from error
 
 
+def object_names(variants: Iterable[Variant]) -> dict[Variant, str]:
+    """What objects are called that stand side by side: by kind; two forms of a kind by form, too.
+
+    Examples
+    --------
+    >>> from cad_node.settings import ResultSettings
+    >>> binary, labelmap = (
+    ...     Variant.of("seg", ResultSettings(seg_type=form)) for form in ("binary", "labelmap")
+    ... )
+    >>> list(object_names([binary]).values())
+    ['SEG']
+    >>> list(object_names([binary, labelmap]).values())
+    ['SEG (binary)', 'SEG (label map)']
+    """
+    every = list(dict.fromkeys(variants))
+    names: dict[Variant, str] = {}
+    for variant in every:
+        alike = [other for other in every if other.kind == variant.kind]
+        differs = [form for form in _FORMS if len({getattr(other, form) for other in alike}) > 1]
+        words = [_FORMS[form].get(getattr(variant, form), "") for form in differs]
+        form = ", ".join(word for word in words if word)
+        names[variant] = _OBJECT_NAMES[variant.kind] + (f" ({form})" if form else "")
+    return names
+
+
 def _image(
     position: int,
     image: ImageResult,
     previews: Mapping[str, str],
-    objects: Sequence[PageObject],
+    files: Sequence[Mapping[str, str]],
     templates: Templates,
 ) -> dict[str, Any]:
     uid = image.reference.sop_instance_uid
@@ -119,13 +162,20 @@ def _image(
         "marked": image.notes.marked,
         "annotations_removed": max((frame.annotations_removed for frame in image.frames), default=0),
         "preview": previews.get(uid, ""),
-        "files": [_link(one) for one in objects if uid in one.sources],
+        "files": files,
         "seconds": image.seconds,
     }
 
 
-def _link(item: PageObject) -> dict[str, str]:
-    return {"name": _OBJECT_NAMES[item.kind], "file": item.file}
+def _links(
+    objects: Sequence[PageObject], names: Mapping[Variant, str], image: ImageResult | None
+) -> list[dict[str, str]]:
+    """Names and files of the objects that speak of one image, or of the study."""
+    return [
+        {"name": names[one.variant], "file": one.file}
+        for one in objects
+        if (image.reference.sop_instance_uid in one.sources if image else not one.sources)
+    ]
 
 
 def _class(probabilities: Probabilities) -> str:

@@ -31,12 +31,18 @@ def test_each_folder_has_a_page_of_what_it_gets(tmp_path: Path) -> None:
 
     pages = write_pages(found, objects, {}, templates, settings, tmp_path)
 
-    def named(destination: FolderDestinationSettings) -> set[str]:
-        page = pages[names_of(destination_variants(destination, settings.results))]
-        return set(re.findall(r'href="([^"]+\.dcm)"', (tmp_path / page).read_text(encoding="utf-8")))
+    def links(page: str) -> dict[str, str]:
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        return dict(re.findall(r'href="([^"]+\.dcm)">([^<]+)<', text))
 
-    assert named(few) == {"sr.dcm"}
-    assert named(other) == {"seg-labelmap-image-001.dcm", "sr.dcm"}
-    everything = (tmp_path / pages[names_of(all_variants(settings))]).read_text(encoding="utf-8")
+    def named(destination: FolderDestinationSettings) -> dict[str, str]:
+        return links(pages[names_of(destination_variants(destination, settings.results))])
+
+    assert named(few) == {"sr.dcm": "DICOM SR"}
+    assert named(other) == {"seg-labelmap-image-001.dcm": "SEG", "sr.dcm": "DICOM SR"}
     assert pages[names_of(all_variants(settings))] == "index.html"
-    assert all(f'href="{name}"' in everything for name in file_names(objects))
+    everything = links("index.html")
+    assert set(everything) == set(file_names(objects))
+    # Only where two forms stand side by side does the form say which is which.
+    assert everything["seg-001.dcm"] == "SEG (binary)"
+    assert everything["seg-labelmap-image-001.dcm"] == "SEG (label map)"

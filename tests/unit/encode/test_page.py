@@ -8,12 +8,15 @@ import pytest
 
 from cad_node.domain import SonographerNotes
 from cad_node.encode import PageObject, Templates, render_page
+from cad_node.variants import Variant
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
 
 SINGLE = us_image(patient_name="SECRET^NAME", patient_id="SECRET-ID")
 CINE = us_cine(frames=3, study_instance_uid=SINGLE.StudyInstanceUID)
 DOPPLER = us_image(study_instance_uid=SINGLE.StudyInstanceUID)
+SEG = Variant("seg", seg_type="binary", seg_scope="image")
+SR = Variant("sr", sr_class="comprehensive-3d")
 
 
 class Tags(HTMLParser):
@@ -42,7 +45,7 @@ def page(templates: Templates) -> str:
         refused(DOPPLER),
     ]
     previews = {SINGLE.SOPInstanceUID: "preview 001.png", CINE.SOPInstanceUID: "preview-002.png"}
-    objects = [PageObject("seg", "seg-002.dcm", (CINE.SOPInstanceUID,)), PageObject("sr", "sr.dcm", ())]
+    objects = [PageObject(SEG, "seg-002.dcm", (CINE.SOPInstanceUID,)), PageObject(SR, "sr.dcm", ())]
     return render_page(study(*images), previews, templates, objects)
 
 
@@ -82,10 +85,10 @@ def test_it_is_whole_html_with_nothing_from_elsewhere(templates: Templates) -> N
 def test_every_object_beside_it_is_named_and_no_other(templates: Templates) -> None:
     result = study(analysed(SINGLE, {1: [(1, SMALL, BENIGN)]}))
     objects = [
-        PageObject("secondary_capture", "sc.dcm", ()),
-        PageObject("secondary_capture", "sc-001.dcm", (SINGLE.SOPInstanceUID,)),
-        PageObject("presentation_state", "pr-001.dcm", (SINGLE.SOPInstanceUID,)),
-        PageObject("pdf", "pdf.dcm", ()),
+        PageObject(Variant("secondary_capture"), "sc.dcm", ()),
+        PageObject(Variant("secondary_capture"), "sc-001.dcm", (SINGLE.SOPInstanceUID,)),
+        PageObject(Variant("presentation_state"), "pr-001.dcm", (SINGLE.SOPInstanceUID,)),
+        PageObject(Variant("pdf"), "pdf.dcm", ()),
     ]
     text = render_page(result, {}, templates, objects)
     for one in objects:
@@ -94,6 +97,29 @@ def test_every_object_beside_it_is_named_and_no_other(templates: Templates) -> N
         assert name not in text
     # What belongs to an image stands in its row, what belongs to the study below.
     assert text.index("pr-001.dcm") < text.index("pdf.dcm")
+
+
+def test_two_forms_of_a_kind_are_called_by_their_form(templates: Templates) -> None:
+    image = (SINGLE.SOPInstanceUID,)
+    labelmap = replace(SEG, seg_type="labelmap")
+    objects = [
+        PageObject(SEG, "seg-001.dcm", image),
+        PageObject(labelmap, "seg-labelmap-image-001.dcm", image),
+        PageObject(replace(labelmap, transfer_syntax="rle"), "seg-labelmap-image-rle-001.dcm", image),
+        PageObject(Variant("presentation_state"), "pr-001.dcm", image),
+        PageObject(SR, "sr.dcm", ()),
+        PageObject(replace(SR, sr_class="enhanced"), "sr-enhanced.dcm", ()),
+    ]
+    text = render_page(study(analysed(SINGLE, {1: [(1, SMALL, BENIGN)]})), {}, templates, objects)
+
+    assert re.findall(r'href="([^"]+\.dcm)">([^<]+)</a>', text) == [
+        ("seg-001.dcm", "SEG (binary)"),
+        ("seg-labelmap-image-001.dcm", "SEG (label map)"),
+        ("seg-labelmap-image-rle-001.dcm", "SEG (label map, RLE)"),
+        ("pr-001.dcm", "PR"),
+        ("sr.dcm", "DICOM SR (Comprehensive 3D)"),
+        ("sr-enhanced.dcm", "DICOM SR (Enhanced)"),
+    ]
 
 
 def test_it_holds_no_patient_data(templates: Templates) -> None:
