@@ -14,7 +14,7 @@ from psycopg import sql
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from tests.unit.jobs.stubs import Clock
-from tests.unit.store import test_answers, test_journal, test_outgoing
+from tests.unit.store import test_answers, test_journal, test_outgoing, test_reanalysis, test_retention
 
 pytestmark = pytest.mark.postgres
 
@@ -28,7 +28,7 @@ def _cases(*modules: ModuleType) -> Iterator[Callable[..., None]]:
                 yield case
 
 
-CASES = list(_cases(test_answers, test_journal, test_outgoing))
+CASES = list(_cases(test_answers, test_journal, test_outgoing, test_reanalysis, test_retention))
 
 
 @pytest.fixture
