@@ -32,7 +32,8 @@ from cad_node.train.annotations.data import Background
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.annotations.overlay import UNSURE
 from cad_node.train.annotations.patches import Patches, patch
-from cad_node.train.loop import WeightAverage, learning_rate
+from cad_node.train.learner import WeightAverage
+from cad_node.train.loop import learning_rate
 
 logger = logging.getLogger(__name__)
 
