@@ -1,7 +1,9 @@
 """A run over archived studies: every study once, resumable, one report at the end.
 
 The output folder is the state: a study whose `result.json` was made from the
-same files by the same model and settings is not processed again.
+same files by the same model and settings is not processed again. Objects that
+others took the place of are kept below the study's folder: a UID that comes up
+again names the object that it named before, and a report knows its predecessor.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cad_node.deliver import Destination
+from cad_node.deliver.objects import result_objects
 from cad_node.domain import Status
 from cad_node.encode import REPORT_COLUMNS
 from cad_node.errors import CadNodeError, DeliveryError
@@ -32,6 +35,8 @@ logger = logging.getLogger(__name__)
 REPORT_FILE = "report.csv"
 _PATH_COLUMNS = ("seg", "sr", "preview")
 _INPUT_FILE = "input.sha256"
+# Below a study's folder: what it held before, a folder for each time that something else was made.
+EARLIER_FOLDER = "earlier"
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
@@ -88,6 +93,7 @@ class ArchiveRun:
         folder = self._output / study_instance_uid
         key = self._input_key(files)
         try:
+            _put_back(folder)
             before = _is_done(folder, key)
             if not before:
                 self._make(study_instance_uid, files, folder, key)
@@ -102,11 +108,12 @@ class ArchiveRun:
         unfinished = self._output / f".{study_instance_uid}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        earlier = tuple(object_files(folder))
-        self._process(StudyTask(tuple(files), unfinished, datetime.now(UTC), earlier))
+        earlier = [path for older in _earlier_folders(folder) for path in object_files(older)]
+        earlier += object_files(folder)
+        self._process(StudyTask(tuple(files), unfinished, datetime.now(UTC), tuple(earlier)))
+        _keep_earlier(folder, unfinished)
         (unfinished / _INPUT_FILE).write_text(key, encoding="ascii")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
+        _put_in_place(unfinished, folder)
 
     def _send(self, folder: Path) -> None:
         """Send what this destination has not got; a later run goes on where this one failed."""
@@ -130,6 +137,46 @@ class ArchiveRun:
             state = path.stat()
             digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
         return digest.hexdigest()
+
+
+def _earlier_folders(folder: Path) -> list[Path]:
+    """What a study's folder held before, the oldest first."""
+    return sorted((folder / EARLIER_FOLDER).glob("[0-9]*"), key=lambda path: int(path.name))
+
+
+def _keep_earlier(folder: Path, new: Path) -> None:
+    """Copy into `new` what `folder` keeps, and those of its objects that `new` has no more."""
+    kept = _earlier_folders(folder)
+    for path in kept:
+        shutil.copytree(path, new / EARLIER_FOLDER / path.name)
+    made = {one.sop_instance_uid for one in result_objects(new)}
+    if replaced := [one.path for one in result_objects(folder) if one.sop_instance_uid not in made]:
+        number = int(kept[-1].name) + 1 if kept else 1
+        target = new / EARLIER_FOLDER / f"{number:04d}"
+        target.mkdir(parents=True)
+        for path in replaced:
+            shutil.copy2(path, target)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Have `new` in the place of `folder`; whenever this is cut short, one of the two can be found."""
+    if folder.is_dir():
+        folder.rename(_replaced(folder))
+    new.rename(folder)
+    shutil.rmtree(_replaced(folder), ignore_errors=True)
+
+
+def _put_back(folder: Path) -> None:
+    """Take up what was cut short while a folder was put in the place of another."""
+    if _replaced(folder).is_dir():
+        if folder.is_dir():
+            shutil.rmtree(_replaced(folder), ignore_errors=True)
+        else:
+            _replaced(folder).rename(folder)
 
 
 def _is_done(folder: Path, key: str) -> bool:

@@ -3,13 +3,22 @@ import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
-from cad_node.archive_run import ArchiveRun, write_report
+from cad_node.archive_run import EARLIER_FOLDER, ArchiveRun, write_report
+from cad_node.encode import load_templates
 from cad_node.errors import DestinationUnreachableError, StudyError
-from cad_node.process import StudyTask
+from cad_node.pipeline.run import Steps
+from cad_node.process import Processor, StudyTask
+from cad_node.resources import templates_dir
 from cad_node.result_files import StudySummary
+from cad_node.settings import NodeSettings
+from tests import results as findings
+from tests.factories import us_image
 
 
 @dataclass
@@ -123,3 +132,79 @@ def test_results_are_sent_once_and_only_what_is_missing_later(
 
     assert sorted(destination.sent) == ["1.2.0", "1.2.1", "1.2.2"]
     assert len(process.calls) == 3
+
+
+class _Archive:
+    """One study, processed by one model after another into the same folder, with real objects."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.source = us_image()
+        self.uid = str(self.source.StudyInstanceUID)
+        self.file, self.output = folder / "image.dcm", folder / "out"
+        self.source.save_as(self.file, enforce_file_format=True)
+        self.templates = load_templates(templates_dir())
+        self._settings = NodeSettings(data_dir=folder / "data")
+        self._patch = monkeypatch
+
+    def process(self, model: str) -> dict[str, Dataset]:
+        """The study's objects, by UID."""
+        image = findings.analysed(self.source, {1: [(1, findings.LARGE, findings.MALIGNANT)]})
+        found = findings.study(image, model_sha256=model * 64)
+        self._patch.setattr("cad_node.process.analyse", lambda *_: found)
+        unused = Steps(lambda _: None, lambda _: iter(()), Mock(), found.provenance)
+        processor = Processor(self._settings, self.templates, unused, model)
+        run = ArchiveRun(processor.process, self.output, model, {})
+        (outcome,) = run.run({self.uid: (self.file,)}, 1)
+        assert not outcome.failed
+        objects = [dcmread(path) for path in (self.output / self.uid).glob("*.dcm")]
+        return {str(one.SOPInstanceUID): one for one in objects}
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Archive:
+    return _Archive(tmp_path, monkeypatch)
+
+
+def _report(objects: dict[str, Dataset]) -> Dataset:
+    (report,) = (one for one in objects.values() if one.Modality == "SR")
+    return report
+
+
+def _predecessor(report: Dataset) -> str:
+    (named,) = report.PredecessorDocumentsSequence
+    return str(named.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+
+
+def test_a_uid_names_one_object_however_often_models_take_turns(archive: _Archive) -> None:
+    seen: dict[str, Dataset] = {}
+    reports: list[str] = []
+    for model in "abaab":
+        objects = archive.process(model)
+        for uid, dataset in objects.items():
+            assert seen.setdefault(uid, dataset) == dataset
+        report = _report(objects)
+        if report.SOPInstanceUID not in reports:
+            assert not reports or _predecessor(report) == reports[-1]
+            reports.append(report.SOPInstanceUID)
+        assert reports[-1] == report.SOPInstanceUID
+
+    # Two models, each with its segmentation; four turns, each with its report.
+    assert len(reports) == 4
+    assert len(seen) == 6
+
+
+def test_what_was_replaced_is_kept_where_it_is_not_sent(archive: _Archive) -> None:
+    first = archive.process("a")
+    archive.process("b")
+
+    kept = (archive.output / archive.uid / EARLIER_FOLDER / "0001").glob("*.dcm")
+    assert {str(dcmread(path).SOPInstanceUID) for path in kept} == set(first)
+
+
+def test_a_replacement_that_was_cut_short_loses_nothing(archive: _Archive) -> None:
+    first = _report(archive.process("a"))
+    folder = archive.output / archive.uid
+    folder.rename(archive.output / f".{archive.uid}.replaced")
+
+    assert _predecessor(_report(archive.process("b"))) == first.SOPInstanceUID
+    assert not list(archive.output.glob(".*"))
