@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed_version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from cad_node.networks.bundle import (
 from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
 from cad_node.networks.registry import describe_architecture
 from cad_node.train.card import PUBLISHED, SCORECARD_FILE, write_card
+from cad_node.train.licence import licence_text
 from cad_node.train.loop import TrainSettings
 
 _SCHEMA = (
@@ -103,7 +103,7 @@ def write_folder(
     write_json(partial / INFERENCE_FILE, inference)
     write_json(partial / TRAIN_FILE, train)
     sha256 = write_sums(partial)
-    licence = files("cad_node.train").joinpath("LICENSE-model.txt").read_text(encoding="utf-8")
+    licence = licence_text(train["data"].get("datasets", ()), metadata["cad_node"].get("architecture", ""))
     (partial / "LICENSE").write_text(licence, encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)
