@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from monai.losses import BoundaryLoss, FocalLoss
+from monai.losses.boundary_loss import BoundaryLoss
+from monai.losses.focal_loss import FocalLoss
 from torch import Tensor
 from torch.nn import functional
 
