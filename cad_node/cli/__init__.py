@@ -38,6 +38,7 @@ def _root(
 
 
 def _register() -> None:
+    from cad_node.cli.adapt import adapt
     from cad_node.cli.answers import answers_app
     from cad_node.cli.check import check
     from cad_node.cli.clean import clean
@@ -65,6 +66,7 @@ def _register() -> None:
         explain,
         train,
         join,
+        adapt,
         evaluate,
         compare,
         export,

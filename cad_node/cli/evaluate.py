@@ -62,6 +62,14 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option("--partial", help="Score the parts of the protocol that there are models for.")
     ] = False,
+    adapted: Annotated[
+        bool,
+        typer.Option(
+            "--adapted",
+            help="With a protocol: each half of the patients by the model adapted to pictures of the other "
+            "half, without labels.",
+        ),
+    ] = False,
     clean_cache: Annotated[
         Path | None,
         typer.Option("--clean-cache", help="Copies without annotations; scored beside the originals."),
@@ -100,6 +108,10 @@ def evaluate(
             "An ONNX file is scored on folds, and its scorecard is not the model's.",
             "Leave out --protocol, and name a file with --output.",
         )
+    if adapted and (protocol is None or protocol in ("annotations", "marks")):
+        raise SettingsError(
+            "--adapted belongs to a protocol of folds or data sets.", "Name one with --protocol."
+        )
     if protocol == "annotations":
         from cad_node.train.annotations.page import evaluate_annotations
 
@@ -114,17 +126,19 @@ def evaluate(
         return
     with _progress(console) as advance:
         if protocol is not None:
-            report = report or Path("scorecards") / protocol
+            report = report or Path("scorecards") / (f"{protocol}-adapted" if adapted else protocol)
             extra = shlex.split(train_options)
             if clean_cache is not None:
                 extra += ["--clean-cache", str(clean_cache)]
             parts = _models_of(protocol, model or [], models, data, extra, train=train, partial=partial)
-            pooled, card = _score_protocol(protocol, parts, data, clean_cache, threads, advance)
+            pooled, card = _score_protocol(
+                protocol, parts, data, clean_cache, threads, advance, adapted=adapted
+            )
         else:
             folder = _one_model(model or [])
             pooled, card = _score_fold(folder, data, fold, clean_cache, threads, advance, onnx)
     if report is not None:
-        _write_report(pooled, card, data, clean_cache, report, threads)
+        _write_report(pooled, card, data, clean_cache, report)
         console.print(f"{report / 'index.html'}")
     if output is not None:
         output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -240,20 +254,27 @@ def _models_of(
 
 
 def _score_protocol(
-    name: str, parts: Mapping[str, Path], data: Path, clean: Path | None, threads: int, advance: Advance
+    name: str,
+    parts: Mapping[str, Path],
+    data: Path,
+    clean: Path | None,
+    threads: int,
+    advance: Advance,
+    *,
+    adapted: bool,
 ) -> tuple[Pooled, dict[str, Any]]:
     from cad_node.train.protocols import find_protocol
     from cad_node.train.scoring import score_protocol
 
-    return score_protocol(find_protocol(name), parts, data, clean, threads, advance)
+    return score_protocol(find_protocol(name), parts, data, clean, threads, advance, adapted=adapted)
 
 
 def _write_report(
-    pooled: Pooled, card: Mapping[str, Any], data: Path, clean: Path | None, report: Path, threads: int
+    pooled: Pooled, card: Mapping[str, Any], data: Path, clean: Path | None, report: Path
 ) -> None:
     from cad_node.train.page import write_report
 
-    pooled.draw_worst(data, clean, report, threads)
+    pooled.draw_worst(data, clean, report)
     write_report(card, report)
 
 

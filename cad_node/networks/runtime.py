@@ -69,7 +69,12 @@ class LesionModel:
     def __init__(self, bundle: Bundle, network: LesionNetwork, device: str = "cpu") -> None:
         self.bundle = bundle
         self._device = torch.device(device)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: LesionNetwork = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def network(self) -> LesionNetwork:
+        """What it runs, on its device."""
+        return self._network
 
     @property
     def threshold(self) -> float:

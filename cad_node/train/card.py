@@ -61,7 +61,7 @@ def write_card(bundle: Bundle) -> None:
         _running(bundle, run),
         _data(train["data"]),
         _training(train),
-        _figures(scorecard),
+        _figures(scorecard, train["data"].get("adapted")),
         _own_limits(own) if own else _LIMITS,
         _own_citations(train["data"]["datasets"]) if own else _CITATIONS,
     ]
@@ -176,7 +176,16 @@ def _start(command: str) -> str:
     return f"the model `{words[words.index('--start-from') + 1]}`"
 
 
-def _figures(scorecard: Mapping[str, Any] | None) -> str:
+def _figures(scorecard: Mapping[str, Any] | None, adapted: Mapping[str, Any] | None) -> str:
+    if scorecard is None and adapted:
+        return (
+            "## Figures\n\n"
+            f"None. Adapted from `{adapted['from']}` (sha256 `{adapted['sha256']}`) to {adapted['pictures']} pictures\n"
+            "without labels: their batch statistics took the place of those of the training images; weights,\n"
+            "thresholds and calibration are as they were. Pictures with a finding, before the veto:\n"
+            f"{adapted['with_a_finding_before']} before, {adapted['with_a_finding_after']} after. Nobody has measured "
+            "whether it is better here: compare it with\nwhat radiologists answer before you rely on it.\n"
+        )
     if scorecard is None:
         return "## Figures\n\nNot scored: do not use.\n"
     folds = ", ".join(str(fold) for fold in scorecard["test_folds"])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cad_node.errors import SettingsError
-from cad_node.networks import load_model
+from cad_node.networks import LesionModel, load_model
 from cad_node.networks.bundle import file_sha256
 from cad_node.networks.onnx_network import load_onnx_model
-from cad_node.train.cases import Case, score
+from cad_node.train.adapt import adapt, halves
+from cad_node.train.cases import Case, read_shown, score
 from cad_node.train.data import Sample
 from cad_node.train.evaluate import scorecard, worst
 from cad_node.train.learned import read_learned, refuse_leak
@@ -28,11 +30,11 @@ Advance = Callable[[str, int, int], None]
 
 @dataclass
 class Pooled:
-    """Cases of one or more models, and by which model each image was scored."""
+    """Cases of one or more models, and by which model each image was scored last."""
 
     left_in: list[Case] = field(default_factory=list)
     removed: list[Case] = field(default_factory=list)
-    models: dict[str, Path] = field(default_factory=dict)
+    models: dict[str, LesionModel] = field(default_factory=dict)
     samples: dict[str, Sample] = field(default_factory=dict)
     parts: list[dict[str, Any]] = field(default_factory=list)
     conflicting: int = 0
@@ -48,27 +50,32 @@ class Pooled:
         threads: int,
         advance: Advance,
         onnx: Path | None = None,
+        *,
+        adapted: bool = False,
     ) -> None:
-        """Score samples with one model, or with its `onnx` export, and add the cases."""
+        """Score samples with one model, or with its `onnx` export, and add the cases.
+
+        `adapted`: half of the groups with the model adapted to pictures of the other half, and
+        the other way round; see `adapt.py`.
+        """
         loaded = load_model(model, threads=threads) if onnx is None else load_onnx_model(model, onnx, threads)
-        title = f"{name}, annotations left in"
-        self.left_in += score(loaded, data, samples, advance=lambda done, of: advance(title, done, of))
-        if clean is not None:
-            other = f"{name}, annotations removed"
-            self.removed += score(loaded, data, samples, clean, lambda done, of: advance(other, done, of))
-        self.models |= dict.fromkeys((sample.image for sample in samples), model)
+        for copies, cases, what in ((None, self.left_in, "left in"), (clean, self.removed, "removed")):
+            if what == "removed" and clean is None:
+                continue
+            title = f"{name}, annotations {what}"
+            parts = _adapted_parts(loaded, data, samples, copies) if adapted else [(loaded, samples)]
+            for number, (one, mine) in enumerate(parts, start=1):
+                shown = f"{title}, half {number}" if adapted else title
+                cases.extend(score(one, data, mine, copies, partial(advance, shown)))
+                self.models |= dict.fromkeys((sample.image for sample in mine), one)
         self.samples |= {sample.image: sample for sample in samples}
 
-    def draw_worst(self, data: Path, clean: Path | None, folder: Path, threads: int) -> None:
+    def draw_worst(self, data: Path, clean: Path | None, folder: Path) -> None:
         """Pictures of the worst cases into `folder`/worst."""
-        cases = worst(self.removed or self.left_in)
-        loaded = {
-            model: load_model(model, threads=threads) for model in {self.models[case.image] for case in cases}
-        }
-        for number, case in enumerate(cases, start=1):
+        for number, case in enumerate(worst(self.removed or self.left_in), start=1):
             target = folder / WORST_FOLDER / picture_name(number)
             draw_case(
-                loaded[self.models[case.image]],
+                self.models[case.image],
                 data,
                 self.samples[case.image],
                 clean if self.removed else None,
@@ -134,6 +141,17 @@ def score_model(
     return pooled, card
 
 
+def _adapted_parts(
+    model: LesionModel, data: Path, samples: Sequence[Sample], clean: Path | None
+) -> Iterator[tuple[LesionModel, list[Sample]]]:
+    """The model adapted to each half of the groups, with the samples of the other half."""
+    first, second = halves(sample.group for sample in samples)
+    for shown, scored in ((second, first), (first, second)):
+        pictures = (read_shown(data, sample, clean) for sample in samples if sample.group in shown)
+        adapted = adapt(model.bundle, (picture for picture in pictures if picture is not None))
+        yield adapted, [sample for sample in samples if sample.group in scored]
+
+
 def score_protocol(
     protocol: Protocol,
     models: Mapping[str, Path],
@@ -141,10 +159,12 @@ def score_protocol(
     clean: Path | None,
     threads: int,
     advance: Advance,
+    *,
+    adapted: bool = False,
 ) -> tuple[Pooled, dict[str, Any]]:
     """Every part that has a model, each on what its model has not seen: the cases, and the scorecard.
 
-    A part without a model is named in the scorecard as missing.
+    A part without a model is named in the scorecard as missing. `adapted`: see `Pooled.score`.
     """
     pooled = Pooled()
     for part in protocol.parts:
@@ -152,11 +172,11 @@ def score_protocol(
             continue
         samples, manifest = samples_of(part, protocol, data)
         pooled.conflicting, pooled.colour_doppler = manifest.conflicting, len(manifest.colour_doppler)
-        pooled.score(part.name, models[part.name], data, samples, clean, threads, advance)
+        pooled.score(part.name, models[part.name], data, samples, clean, threads, advance, adapted=adapted)
         pooled.parts.append(describe(part, models[part.name], len(samples)))
     about = {
         "name": protocol.name,
-        "title": protocol.title,
+        "title": f"{protocol.title}, adapted to it without labels" if adapted else protocol.title,
         "warning": protocol.warning,
         "parts": pooled.parts,
         "missing": [part.name for part in protocol.parts if part.name not in models],

@@ -48,6 +48,7 @@ WIRING = {
     "answers",
     "reanalysis",
     "retention",
+    "tissue",
     "archive_run",
     "clean_copy",
     "clean_run",

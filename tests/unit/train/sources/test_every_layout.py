@@ -72,7 +72,7 @@ def test_a_model_is_trained_and_scored_with_and_without_annotations(trained, tmp
     left_in = card["annotations_left_in"][dataset]
     assert left_in["accuracy"]["images"] == len(pooled.left_in) >= 2
     assert "lesion_dice" in left_in
-    pooled.draw_worst(data, tmp_path / "clean", tmp_path / "report", 1)
+    pooled.draw_worst(data, tmp_path / "clean", tmp_path / "report")
     assert list((tmp_path / "report").rglob("*.png"))
     assert "4711" not in json.dumps(card)
 
