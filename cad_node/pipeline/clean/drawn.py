@@ -32,8 +32,19 @@ LINE_LENGTH = 1.9
 # Crosses and digits that dotted lines join are one piece: strokes for the most part, with knots no wider.
 LARGEST_KNOT_PX = 32
 LARGEST_KNOT_SHARE = 0.7
+# A body mark or a logo may look filled: wider than a stroke and no box. Where this share of it is sure, its
+# strokes are taken, if they are this much of it: bright, and thinner than what is even. What lies between stays.
+SURE_SHARE = 0.3
+STROKE_SHARE = 0.03
+STROKE_CONTRAST = 30
+STROKE_SIDE_PX = 11
+LARGEST_SIGN_PX = 130
+SMALLEST_SIGN_PX = 300
 # What lies in so narrow a strip at the rim cannot be read; the skin's bright line, cut, lies there.
 RIM_PX = 4
+# Where it runs along most of a side, it is that line also if it is thicker.
+LINE_RIM_PX = 8
+LINE_RIM_SHARE = 0.6
 # Fewer pixels than this are grain.
 SMALLEST_AREA_PX = 6
 # Near a sure mark this share of the threshold is enough: letters of one line, dots of one line.
@@ -82,7 +93,7 @@ class DrawnMarks:
         """One mark for what lies together, of the kind that most of it is."""
         chances = self._model.predict(picture.grey)
         drawn = 1 - chances[0]
-        ink = believable(drawn, self._model.threshold, self._model.spread)
+        ink = marks_in(drawn, picture.grey, self._model.threshold, self._model.spread)
         if not ink.any():
             return []
         joined = cv2.dilate(ink.astype(np.uint8), np.ones((JOIN_PX, JOIN_PX), np.uint8))
@@ -107,6 +118,22 @@ class DrawnMarks:
             sureness = float(drawn[box.slices][tight].mean())
             marks.append(Mark(Annotation(box, kind, round(min(1.0, sureness), 3)), tight.copy()))
         return marks
+
+
+def marks_in(
+    drawn: NDArray[np.float32], grey: NDArray[np.uint8], threshold: float, spread: float
+) -> NDArray[np.bool_]:
+    """The pixels of all that is drawn on a picture, bool `(rows, columns)`.
+
+    Parameters
+    ----------
+    drawn
+        Probability of each pixel to be of a mark, float32 `(rows, columns)`.
+    grey
+        The picture, uint8 of the same shape.
+    """
+    whole = believable(drawn, threshold, spread)
+    return whole | _strokes_of_signs(drawn, grey, threshold, spread, whole)
 
 
 def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> NDArray[np.bool_]:
@@ -138,10 +165,7 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     shorter, longer = np.minimum(width, height), np.maximum(width, height)
     fill = stats[:, cv2.CC_STAT_AREA] / (width * height)
     boxes = (fill >= BOX_FILL) | ((fill >= LINE_FILL) & (longer >= LINE_LENGTH * shorter))
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    at_rim = (top + height <= RIM_PX) | (top >= drawn.shape[0] - RIM_PX)
-    at_rim |= (left + width <= RIM_PX) | (left >= drawn.shape[1] - RIM_PX)
-    kept &= ~at_rim
+    kept &= ~_at_rim(np.asarray(stats, np.int32), drawn.shape)
     kept &= (
         (boxes & (shorter <= LARGEST_BOX_PX))
         | ((fill >= PLATE_FILL) & (shorter <= LARGEST_PLATE_PX))
@@ -154,6 +178,47 @@ def believable(drawn: NDArray[np.float32], threshold: float, spread: float) -> N
     _, groups = cv2.connectedComponents(near, connectivity=8)
     sure = np.unique(groups[found & (drawn >= threshold)])
     return found & np.isin(groups, sure)
+
+
+def _at_rim(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which pieces reach no further in than the rim."""
+    width, height = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    deep = np.where(width >= LINE_RIM_SHARE * shape[1], LINE_RIM_PX, RIM_PX)
+    lying = (top + height <= deep) | (top >= shape[0] - deep)
+    deep = np.where(height >= LINE_RIM_SHARE * shape[0], LINE_RIM_PX, RIM_PX)
+    return np.asarray(lying | (left + width <= deep) | (left >= shape[1] - deep))
+
+
+def _strokes_of_signs(
+    drawn: NDArray[np.float32],
+    grey: NDArray[np.uint8],
+    threshold: float,
+    spread: float,
+    taken: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """The bright strokes of sure pieces that are too wide to be `taken` whole."""
+    strokes = np.zeros(drawn.shape, dtype=bool)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(
+        (drawn >= spread).astype(np.uint8), connectivity=8
+    )
+    labels = np.asarray(pieces, np.int32)
+    shorter = np.minimum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    area = stats[:, cv2.CC_STAT_AREA]
+    signs = (
+        (area >= SMALLEST_SIGN_PX)
+        & (shorter <= LARGEST_SIGN_PX)
+        & ~_at_rim(np.asarray(stats, np.int32), drawn.shape)
+    )
+    signs &= np.bincount(labels[drawn >= threshold], minlength=count) >= SURE_SHARE * area
+    signs[0] = False
+    signs[np.unique(labels[taken])] = False
+    if signs.any():
+        side = np.ones((STROKE_SIDE_PX, STROKE_SIDE_PX), np.uint8)
+        strokes = (cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, side) >= STROKE_CONTRAST) & signs[labels]
+        signs &= np.bincount(labels[strokes], minlength=count) >= STROKE_SHARE * area
+        strokes &= signs[labels]
+    return strokes
 
 
 def _knotted(

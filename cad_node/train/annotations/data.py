@@ -124,6 +124,13 @@ def doubtful(image: NDArray[np.uint8], copy: NDArray[np.uint8]) -> NDArray[np.bo
     points = cv2.findNonZero((removed & inner).astype(np.uint8))
     if points is not None:
         cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1)
+    # A ruler along a side, of which some ticks were removed.
+    for strip in (np.s_[rows - above :, :], np.s_[:, :beside], np.s_[:, columns - beside :]):
+        part = canvas[strip]
+        ticks = cv2.findNonZero(removed[strip].astype(np.uint8))
+        if ticks is not None:
+            left, top, width, height = cv2.boundingRect(ticks)
+            part[top : top + height, left : left + width] = 1
     side = 2 * _DOUBT_PX + 1
     return np.asarray(cv2.dilate(canvas, np.ones((side, side), np.uint8)) > 0)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,14 +68,18 @@ def membranes(grey: Grey, rng: np.random.Generator) -> Grey:
     layer = np.zeros(grey.shape, np.float32)
     for _ in range(int(rng.integers(1, 4))):
         along = np.linspace(0, 1, 60)
-        length, tilt = float(rng.uniform(40, 260)), float(rng.normal(0, 0.5))
+        # Layers that lie straight and shine evenly come nearest to a line that was drawn.
+        calm = 0.25 if rng.random() < 0.5 else 1.0
+        length, tilt = float(rng.uniform(40, 260)), float(rng.normal(0, 0.5 * calm))
         bend = sum(
-            float(rng.normal(0, 0.16 / wave)) * np.sin(wave * np.pi * along + rng.uniform(0, 6))
+            float(rng.normal(0, 0.16 * calm / wave)) * np.sin(wave * np.pi * along + rng.uniform(0, 6))
             for wave in (1, 2, 3)
         )
         column = rng.uniform(-20, columns) + length * (along * math.cos(tilt) - bend * math.sin(tilt))
         row = rng.uniform(0, rows) + length * (along * math.sin(tilt) + bend * math.cos(tilt))
-        strength = 1 + 0.4 * np.sin(along * rng.uniform(3, 14) + rng.uniform(0, 6))
+        strength = 1 + 0.4 * calm * np.sin(along * rng.uniform(3, 14) + rng.uniform(0, 6))
+        if rng.random() < 0.7:  # an echo fades at its ends
+            strength = strength * np.clip(np.minimum(along, 1 - along) * rng.uniform(2, 8), 0, 1)
         level, width = float(rng.uniform(70, 230)), int(rng.integers(1, 4))
         points = np.round(16 * np.stack([column, row], axis=1)).astype(int)
         for number in range(len(points) - 1):
@@ -82,10 +87,53 @@ def membranes(grey: Grey, rng: np.random.Generator) -> Grey:
             cv2.line(
                 layer, ends[0], ends[1], float(level * strength[number] / 1.4), width, cv2.LINE_8, shift=4
             )
-    soft = cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.8)))
+    soft = np.asarray(cv2.GaussianBlur(layer, (0, 0), float(rng.uniform(0.8, 1.8))), np.float32)
+    if rng.random() < 0.4:  # with an echo beneath that fades away
+        depth = int(rng.integers(3, 12))
+        fade = np.linspace(1, 0, depth, dtype=np.float32) ** 2
+        below = np.concatenate([np.zeros(depth - 1, np.float32), fade])[::-1].copy()
+        soft = np.maximum(soft, cv2.filter2D(soft, -1, below[:, None]) * np.float32(rng.uniform(0.1, 0.4)))
     return _brightened(
         grey, np.asarray(np.clip(soft, 0, 255), np.uint8), rng, grain=float(rng.uniform(0, 0.4))
     )
+
+
+def sector(grey: Grey, rng: np.random.Generator) -> Grey:
+    """What a curved probe leaves black: wedges beside the fan, a cap above it, a bow beneath it.
+
+    The edge is hard, soft or fringed, and sometimes bright. A patch is a part of a picture, so the fan's
+    middle lies anywhere and an edge may cross the patch at any angle and place.
+    """
+    rows, columns = grey.shape
+    row, column = np.mgrid[:rows, :columns].astype(np.float32)
+    # The point that all beams start from, and how far the tissue is from there.
+    apex = -float(rng.uniform(0.02, 0.8)) * rows, float(rng.uniform(-0.3, 1.3)) * columns
+    away = np.hypot(row - np.float32(apex[0]), column - np.float32(apex[1]))
+    angle = np.arctan2(column - np.float32(apex[1]), row - np.float32(apex[0]))
+    # Pixels into the fan, of the nearest of its edges; below zero is outside.
+    edges: list[NDArray[np.floating[Any]]] = []
+    draw = rng.random()
+    if draw < 0.75:
+        half, turn = float(rng.uniform(0.25, 0.75)), float(rng.normal(0, 0.15))
+        edges.append((half - np.abs(angle - turn)) * away)
+    if draw > 0.45:
+        edges.append(float(rng.uniform(0.75, 1.1)) * (rows - apex[0]) - away)
+    if rng.random() < 0.4:
+        edges.append(away + apex[0] - float(rng.uniform(0.0, 0.15)) * rows)
+    inside = np.minimum.reduce(edges) if len(edges) > 1 else edges[0]
+    if rng.random() < 0.4:  # beams end at steps, or in grain
+        step = int(rng.integers(1, 5))
+        fringe = rng.normal(0, float(rng.uniform(0.3, 2.0)), (rows // step + 1, columns // step + 1))
+        inside = inside + np.kron(fringe, np.ones((step, step)))[:rows, :columns]
+    soft = float(rng.uniform(0.1, 5.0)) if rng.random() < 0.5 else 0.1
+    shown = np.clip(inside / soft + 0.5, 0, 1)
+    black = float(rng.choice([0, 0, 0, rng.uniform(1, 24)]))
+    lit = grey.astype(np.float32)
+    if rng.random() < 0.3:  # a bright rim of even or uneven level
+        width, level = float(rng.uniform(0.6, 2.5)), float(rng.uniform(20, 120))
+        wave = 1 + 0.4 * np.sin(away / rng.uniform(4, 40)) * (rng.random() < 0.5)
+        lit = lit + level * wave * np.exp(-np.square((inside - width) / width) / 2)
+    return np.asarray(np.clip(lit * shown + black * (1 - shown), 0, 255), np.uint8)
 
 
 def calcifications(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -127,9 +175,12 @@ LOOKALIKES: tuple[Callable[[Grey, np.random.Generator], Grey], ...] = (
     needle,
     reflections,
     membranes,
+    sector,
     calcifications,
     flow,
     grain,
+    # Twice, for these are mistaken most.
+    membranes,
 )
 
 

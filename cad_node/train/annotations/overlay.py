@@ -28,6 +28,10 @@ from cad_node.train.annotations.stamps import (
 UNSURE = 255
 # A pixel covered by more than this is the mark; by less, its rim.
 COVERED = 0.35
+# Dots of one pixel are lost in speckle where text of the same grey can still be read.
+FAINTEST, FAINTEST_THIN = 14.0, 28.0
+# A ruler lies at the rim of the picture, mostly.
+_RULER_RIM_PX = 16
 # How far around a mark the tissue is looked at to choose a grey.
 _AROUND_PX = 3
 
@@ -102,13 +106,13 @@ class Canvas:
         return Drawn(stamp, whole, contrast)
 
 
-def contrast(rng: np.random.Generator, ground: float) -> float:
+def contrast(rng: np.random.Generator, ground: float, faintest: float = FAINTEST) -> float:
     """Grey levels from the tissue to the ink: half of them faint, few of them dark ink on bright tissue."""
     room = 255.0 - ground
     if ground > 90 and rng.random() < 0.08:
         return -float(rng.uniform(30, ground))
     if rng.random() < 0.5:
-        return min(float(rng.uniform(14, 55)), room)
+        return min(float(rng.uniform(faintest, 55)), room)
     return float(rng.uniform(min(50.0, room), max(room, 50.0)))
 
 
@@ -122,9 +126,11 @@ def annotate(canvas: Canvas, rng: np.random.Generator, faces: Faces) -> list[Dra
         drawn.append(_anywhere(canvas, text(rng, what, faces), rng))
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.3, 0.35, 0.25, 0.1]))):
         drawn.extend(_measurement(canvas, rng, faces))
-    if rng.random() < 0.5:
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.35, 0.45, 0.2]))):
         line = graphics.LINES[int(rng.integers(0, len(graphics.LINES)))]
         drawn.append(_anywhere(canvas, line(rng), rng))
+    if rng.random() < 0.25:
+        drawn.append(_at_rim(canvas, graphics.ruler(rng), rng))
     for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15]))):
         number = int(rng.integers(0, len(graphics.PICTOGRAMS) + 1))
         if number < len(graphics.PICTOGRAMS):
@@ -141,6 +147,20 @@ def _anywhere(canvas: Canvas, stamp: Stamp, rng: np.random.Generator) -> Drawn |
     over = 0.5 if rng.random() < 0.2 else 0.0
     top = _place(rng, rows, height, over)
     left = _place(rng, columns, width, over)
+    return _put(canvas, stamp, top, left, rng)
+
+
+def _at_rim(canvas: Canvas, stamp: Stamp, rng: np.random.Generator) -> Drawn | None:
+    """Along the rim that the mark's longer side fits to."""
+    rows, columns = canvas.pixels.shape
+    height, width = stamp.ink.shape
+    inset = int(rng.integers(-2, _RULER_RIM_PX))
+    top, left = _place(rng, rows, height, 0.3), _place(rng, columns, width, 0.3)
+    far = rng.random() < 0.5
+    if height >= width:
+        left = columns - width - inset if far else inset
+    else:
+        top = rows - height - inset if far else inset
     return _put(canvas, stamp, top, left, rng)
 
 
@@ -163,7 +183,9 @@ def _put(
         max(0, left - _AROUND_PX) : max(1, left + stamp.ink.shape[1] + _AROUND_PX),
     ]
     ground = float(near.mean()) if near.size else 0.0
-    level = contrast(rng, ground) if level is None else level
+    if level is None:
+        thin = stamp.kind == "line" or stamp.name == "ruler"
+        level = contrast(rng, ground, FAINTEST_THIN if thin else FAINTEST)
     if halo_grey is None:
         # Outlines are dark under bright ink; a box may be of any darker grey.
         halo_grey = 0.0 if rng.random() < 0.7 else float(rng.uniform(0, max(1.0, ground)))
@@ -188,7 +210,7 @@ def _measurement(canvas: Canvas, rng: np.random.Generator, faces: Faces) -> list
     )
     level, halo_grey = contrast(rng, ground), 0.0 if rng.random() < 0.8 else 40.0
     drawn: list[Drawn | None] = []
-    if rng.random() < 0.6:
+    if rng.random() < 0.7:
         line = graphics.measuring_line(rng, rise, run)
         top, left = min(row, row + rise) - 3, min(column, column + run) - 3
         drawn.append(_put(canvas, line, round(top), round(left), rng, level * float(rng.uniform(0.6, 1.0))))

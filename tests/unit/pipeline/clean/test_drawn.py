@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from cad_node.pipeline.clean.drawn import DrawnMarks, believable
+from cad_node.pipeline.clean.drawn import DrawnMarks, believable, marks_in
 from cad_node.pipeline.clean.marks import Picture, paint
 
 
@@ -102,6 +102,17 @@ def test_bright_line_at_the_rim_is_tissue_and_a_cut_letter_is_not():
     assert kept[90:, 50:53].all()
 
 
+def test_line_along_a_whole_side_is_tissue_and_a_note_of_its_height_is_not():
+    drawn = np.zeros((100, 120), np.float32)
+    drawn[:7] = 0.95
+    drawn[93:, 20:60] = 0.95
+
+    kept = believable(drawn, 0.8, 0.4)
+
+    assert not kept[:7].any()
+    assert kept[93:, 20:60].all()
+
+
 def test_unsure_letter_beside_a_sure_one_is_taken_and_a_lone_one_is_not():
     drawn = np.zeros((60, 120), np.float32)
     drawn[20:32, 20:23] = 0.97
@@ -130,3 +141,31 @@ def test_crosses_joined_by_lines_are_one_mark_and_a_stalked_cyst_is_none():
     assert kept[100:104, 30:150].all()
     assert kept[90:114, 26:46].all()
     assert not kept[cyst > 0].any()
+
+
+def body_mark():
+    """A picture with a ring and a bar on dark ground, and a network that is sure of all within the ring."""
+    grey = np.full((200, 240), 40, np.uint8)
+    strokes = np.zeros((200, 240), np.uint8)
+    cv2.circle(strokes, (120, 100), 36, 1, 2)
+    cv2.line(strokes, (110, 90), (130, 84), 1, 3)
+    grey[strokes > 0] = 200
+    sure = np.zeros((200, 240), np.uint8)
+    cv2.circle(sure, (120, 100), 38, 1, -1)
+    return grey, strokes > 0, sure * np.float32(0.97)
+
+
+def test_strokes_of_a_sure_disc_are_taken_and_its_ground_stays():
+    grey, strokes, drawn = body_mark()
+
+    assert not believable(drawn, 0.94, 0.2).any()
+    assert (marks_in(drawn, grey, 0.94, 0.2) == strokes).all()
+
+
+def test_nothing_is_taken_of_a_disc_that_is_not_sure_or_holds_no_strokes():
+    grey, _, drawn = body_mark()
+    cyst = np.full_like(grey, 90)
+    cyst[drawn > 0] = 12
+
+    assert not marks_in(drawn * np.float32(0.9), grey, 0.94, 0.2).any()
+    assert not marks_in(drawn, cyst, 0.94, 0.2).any()

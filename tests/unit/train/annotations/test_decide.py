@@ -55,5 +55,5 @@ def test_where_nothing_spares_tissue_the_cut_touches_least(monkeypatch: pytest.M
 
     cut = choose_cut(Levels(white=0.99, bright=0.95), [_with_stripe(doubtful=False)], STROKES_ONLY, 0)
 
-    assert cut.threshold == max(THRESHOLDS)
+    assert cut.threshold > 0.95
     assert cut.spread in SPREADS

@@ -38,6 +38,16 @@ def test_notes_at_the_rim_are_joined_with_nothing() -> None:
     assert not found[175, 220]
 
 
+def test_between_ticks_that_were_removed_along_a_side_other_ticks_may_be_left() -> None:
+    image, copy = _removed((60, 292), (180, 292))
+
+    found = doubtful(image, copy)
+
+    assert found[120, 292:297].all()
+    assert not found[120, 100]
+    assert not found[10, 292]
+
+
 def test_a_copy_that_lost_only_its_background_is_not_doubtful() -> None:
     image = tissue(1)
     copy = image.copy()

@@ -5,8 +5,9 @@ import pytest
 
 from cad_node.networks.annotation_network import KINDS
 from cad_node.train.annotations import graphics
-from cad_node.train.annotations.lookalikes import LOOKALIKES
-from cad_node.train.annotations.overlay import UNSURE, Canvas, annotate
+from cad_node.train.annotations.lookalikes import LOOKALIKES, membranes, sector
+from cad_node.train.annotations.overlay import FAINTEST, FAINTEST_THIN, UNSURE, Canvas, annotate, contrast
+from cad_node.train.annotations.patches import Patches, patch
 from cad_node.train.annotations.scenes import scene
 from cad_node.train.annotations.stamps import CALIPERS, Stamp, caliper, text
 
@@ -91,7 +92,7 @@ def test_text_fills_about_the_size_that_was_asked_for():
     assert 10 <= np.median(heights) <= 20
 
 
-@pytest.mark.parametrize("lookalike", LOOKALIKES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("lookalike", dict.fromkeys(LOOKALIKES), ids=lambda one: one.__name__)
 def test_lookalikes_change_the_tissue_and_keep_its_size(lookalike):
     ground = tissue(4)
 
@@ -100,3 +101,68 @@ def test_lookalikes_change_the_tissue_and_keep_its_size(lookalike):
     assert changed.shape == ground.shape
     assert changed.dtype == np.uint8
     assert (changed != ground).any()
+
+
+def test_sector_leaves_tissue_inside_its_fan_and_an_even_dark_ground_outside():
+    ground = np.maximum(tissue(4), 60)
+    shares = []
+    for seed in range(30):
+        shown = sector(ground, np.random.default_rng(seed))
+        outside = shown < 30
+        shares.append(float(outside.mean()))
+        # Two greys at most: the ground itself, and the soft edge that fades into it.
+        values, counts = np.unique(shown[outside], return_counts=True)
+        assert not values.size or counts.max() > 0.5 * counts.sum()
+
+    assert 0.05 < np.mean(shares) < 0.8
+    assert sum(0.02 < share < 0.9 for share in shares) >= 15
+
+
+def test_echoes_brighten_a_picture_and_darken_none_of_it():
+    ground = tissue(4)
+
+    brighter = 0
+    for seed in range(10):
+        shown = membranes(ground, np.random.default_rng(seed))
+        assert (shown.astype(int) >= ground.astype(int) - 40).all()
+        brighter += int((shown > ground).any())
+
+    assert brighter >= 8
+
+
+def test_thin_lines_are_not_drawn_as_faint_as_text():
+    rng = np.random.default_rng(0)
+    text_levels = [abs(contrast(rng, 40)) for _ in range(400)]
+    thin_levels = [abs(contrast(rng, 40, FAINTEST_THIN)) for _ in range(400)]
+
+    assert FAINTEST <= min(text_levels) < FAINTEST_THIN
+    assert min(thin_levels) >= FAINTEST_THIN
+
+
+def test_tissue_that_touches_a_mark_in_a_patch_is_unsure():
+    ground = tissue(5)
+    marks = 0
+    for seed in range(6):
+        _, kinds = patch(ground, Patches(size_px=128), STROKES_ONLY, np.random.default_rng(seed))
+        mark = (kinds > 0) & (kinds != UNSURE)
+        for rows, columns in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1)):
+            beside = np.roll(mark, (rows, columns), axis=(0, 1))[1:-1, 1:-1]
+            assert (kinds[1:-1, 1:-1][beside] != 0).all()
+        marks += int(mark.any())
+
+    assert marks >= 4
+
+
+def test_rulers_lie_along_a_rim_in_part_of_the_pictures():
+    ground = np.full((240, 300), 60, np.uint8)
+    along = 0
+    for seed in range(40):
+        canvas = Canvas(ground)
+        for mark in annotate(canvas, np.random.default_rng(seed), STROKES_ONLY):
+            rows, columns = np.nonzero(mark.ink)
+            if mark.stamp.name == "ruler" and (
+                columns.max() < 40 or columns.min() >= 260 or rows.max() < 40 or rows.min() >= 200
+            ):
+                along += 1
+
+    assert along >= 4
