@@ -36,6 +36,8 @@ _ARGUMENTS = [
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
 ]
+# What the browser has by itself; its PDF viewer is an extension.
+_OWN_ADDRESSES = ("blob:", "data:", "chrome:", "chrome-extension:")
 _CONFIGURATION = """window.config = {
   routerBasename: null, extensions: [], modes: [], customizationService: {}, showStudyList: true,
   maxNumberOfWebWorkers: 1, showErrorDetails: 'always', disableConfirmationPrompts: true,
@@ -45,7 +47,8 @@ _CONFIGURATION = """window.config = {
   dataSources: [{ namespace: '@ohif/extension-default.dataSourcesModule.dicomweb', sourceName: 'pacs',
     configuration: { friendlyName: 'PACS', name: 'pacs', wadoUriRoot: '/dicom-web', qidoRoot: '/dicom-web',
       wadoRoot: '/dicom-web', qidoSupportsIncludeField: true, imageRendering: 'wadors',
-      thumbnailRendering: 'wadors', enableStudyLazyLoad: true, supportsFuzzyMatching: false,
+      thumbnailRendering: 'wadors', enableStudyLazyLoad: true, bulkDataURI: { enabled: true },
+      supportsFuzzyMatching: false,
       supportsWildcard: true, omitQuotationForMultipartRequest: true } }],
 };
 """
@@ -95,7 +98,9 @@ class _Handler(SimpleHTTPRequestHandler):
     def _hand_on(self) -> None:
         connection = http.client.HTTPConnection(self.pacs, timeout=60)
         try:
-            wanted = {"Accept": self.headers.get("Accept", "*/*")}
+            # By the host that it is asked for the PACS makes the addresses of bulk data, such as a PDF:
+            # they must lead back here.
+            wanted = {"Accept": self.headers.get("Accept", "*/*"), "Host": self.headers["Host"]}
             connection.request("GET", self.path, headers=wanted)
             answer = connection.getresponse()
             self._answer(answer.status, answer.headers.get("Content-Type", ""), answer.read())
@@ -145,7 +150,7 @@ def viewer(address: str) -> Iterator[Any]:
             # The tour would stand in front of the image, and nothing may be fetched from elsewhere.
             page.add_init_script("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
             page.route(
-                lambda url: not url.startswith((address, "blob:", "data:")), lambda route: route.abort()
+                lambda url: not url.startswith((address, *_OWN_ADDRESSES)), lambda route: route.abort()
             )
             yield page
         finally:

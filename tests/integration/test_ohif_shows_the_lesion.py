@@ -1,9 +1,10 @@
-"""SEG and SR lie over the image, at the lesion, in the viewer that many sites use."""
+"""What the viewer that many sites use shows: SEG and SR over the image, captures, and the document."""
 
 from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
+from cad_node.encode import load_templates, render_preview
+from cad_node.resources import templates_dir
 from tests import ohif
 from tests.factories import Ellipse, us_cine, us_image, us_study, write
 from tests.integration.test_encode_validators import ONE, TWO, encoded
@@ -275,17 +278,21 @@ def capture_fault(shown: Picture, expected: NDArray[np.uint8]) -> str:
     columns = np.flatnonzero(lit[rows[0] : rows[-1] + 1].mean(axis=0) > 0.7)
     if not len(columns):
         return "nothing is shown"
-    seen = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    different = float(difference(part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], expected).mean())
+    return f"its pixels differ by {different:.1f}" if different > 6 else ""
+
+
+def difference(seen: Picture, expected: NDArray[np.uint8]) -> Picture:
+    """How far each pixel of a part of the screen is from what should be there; all far where its shape is another."""
     size = (seen.shape[1], seen.shape[0])
-    fitted = np.asarray(Image.fromarray(expected).resize(size, Image.Resampling.BILINEAR))
     if abs(size[0] / size[1] / (expected.shape[1] / expected.shape[0]) - 1) > 0.03:
-        return f"it is {size[0]} by {size[1]} on the screen"
+        return np.full_like(seen, 255)
+    fitted = np.asarray(Image.fromarray(expected).resize(size, Image.Resampling.BILINEAR))
     # Smoothed, for the tissue of these images is noise, which two ways of scaling draw differently.
     smooth = [
         np.asarray(Image.fromarray(one.astype(np.uint8)).filter(SOFT), np.int16) for one in (seen, fitted)
     ]
-    different = float(np.abs(smooth[0] - smooth[1]).mean())
-    return f"its pixels differ by {different:.1f}" if different > 6 else ""
+    return np.abs(smooth[0] - smooth[1])
 
 
 def test_a_capture_is_shown_as_it_was_drawn(screen: Screen, tmp_path: Path) -> None:
@@ -302,3 +309,43 @@ def test_a_capture_is_shown_as_it_was_drawn(screen: Screen, tmp_path: Path) -> N
     keep("capture", shown)
     assert capture_fault(shown, of_image) == ""
     assert capture_fault(shown, of_study) != ""
+
+
+def document_fault(shown: Picture, figure: NDArray[np.uint8]) -> str:
+    """What is wrong with a document on the screen; empty where a page has words, and below them the figure."""
+    part = shown[60:630, 289:961]
+    white = part.min(axis=-1) > 240
+    columns = np.flatnonzero(white.mean(axis=0) > 0.5)
+    if len(columns) < 200:
+        return "no page is shown"
+    white = white[:, columns[0] : columns[-1] + 1]
+    rows = np.flatnonzero(white.mean(axis=1) > 0.95)
+    # The figure is the thickest of what is not white: lines of text are thin.
+    dark = rows[0] + np.flatnonzero(white[rows[0] : rows[-1]].mean(axis=1) < 0.35)
+    figure_rows = max(np.split(dark, np.flatnonzero(np.diff(dark) > 1) + 1), key=len)
+    if len(figure_rows) < 50:
+        return "the page has no figure"
+    top, bottom = figure_rows[0], figure_rows[-1] + 1
+    beside = columns[0] + np.flatnonzero(white[top:bottom].mean(axis=0) < 0.5)
+    if (~white[rows[0] : top]).mean() < 0.01:
+        return "there are no words above the figure"
+    # Of its outline is but one pixel in a hundred.
+    different = np.percentile(difference(part[top:bottom, beside[0] : beside[-1] + 1], figure), 99)
+    return f"pixels of the figure differ by {different:.0f}" if different > 8 else ""
+
+
+def test_a_document_is_opened_with_its_words_and_its_figure(screen: Screen, tmp_path: Path) -> None:
+    source = us_image()
+    result = study(analysed(source, {1: ONE}))
+    preview = render_preview(result.images[0], load_templates(templates_dir()))
+    assert preview is not None
+    figure = np.asarray(Image.open(BytesIO(preview)).convert("RGB"))
+    files = encoded((result, [source]), tmp_path / "results", ["pdf"])
+    screen.store([write(source, tmp_path / "source"), *files])
+    without = screen.open(result.study_instance_uid, has_image)
+    shown = screen.open_series(9005, lambda picture: not document_fault(picture, figure))
+    keep("document", shown)
+    assert document_fault(without, figure) == "no page is shown"
+    assert document_fault(shown, figure) == ""
+    # The same figure with the lesion elsewhere would be found out.
+    assert document_fault(shown, np.ascontiguousarray(figure[::-1])) != ""
