@@ -7,10 +7,10 @@ listens, whoever listens is no PACS or lets the node not in, the PACS hangs, it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 
 from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
@@ -38,10 +38,10 @@ class _Heard:
         self.connected = False
         self.primitives: list[object] = []
 
-    def opened(self, _event: Event) -> None:
+    def opened(self, _event: object) -> None:
         self.connected = True
 
-    def received(self, event: Event) -> None:
+    def received(self, event: Any) -> None:
         self.primitives.append(event.primitive)
 
     @property
