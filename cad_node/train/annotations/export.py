@@ -145,7 +145,8 @@ def write_annotation_card(bundle: AnnotationBundle) -> None:
         f"Marks drawn with exact truth on {_grounds(data)}: copies of published images from which the node\n"
         "had removed the marks; around and between removed marks, tissue did not count. Faces of "
         f"{len(data['families'])} font families and OpenCV's strokes, 8 to 26 px; contrast from 14 grey\n"
-        "levels; calipers, lines, pictograms; needles, reflections, flow and coarse speckle drawn as tissue.\n"
+        "levels, of lines from 28; calipers, lines, pictograms; needles, reflections, membranes, the edges of a\n"
+        "sector, flow and coarse speckle drawn as tissue.\n"
         f"{data.get('steps', settings['steps'])} steps of {settings['batch']} patches of "
         f"{settings['patches']['size_px']} px. After {settings['doubt_after']:.0%} of the run, tissue that the "
         f"network took for a mark with more than\n{settings['doubt_level']:g} did not count: the copies still "
@@ -198,11 +199,11 @@ _LIMITS = """## Limits
 
 - Marks are drawn, not real, in training and in most figures; the real images are of GE Logiq, Toshiba
   and U-Systems scanners only.
-- Ink less than 25 grey levels above the tissue is missed in every third case; thin dotted lines, traces
-  and rulers in more than half of all cases.
-- Thin bright echoes, and the slanted edge of a sector, are now and then taken for a mark.
-- Filled areas wider than a box of text, other than a straight-sided plate, are left alone, so that no
-  lesion is painted over.
+- Ink less than 25 grey levels above the tissue is missed in every fourth case, lone characters in every third;
+  rulers are missed, or found in part, in more than half of all cases, measuring lines in two of five.
+- Thin bright echoes are now and then taken for a mark.
+- Of filled areas wider than a box of text, other than a straight-sided plate, only bright strokes are taken,
+  so that no lesion is painted over.
 - For research and for decision support under a radiologist's eyes. Not a certified medical device.
 
 Code and weights: Apache-2.0 (`LICENSE`, with a note about the data).
