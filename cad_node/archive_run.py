@@ -8,6 +8,7 @@ again names the object that it named before, and a report knows its predecessor.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -35,8 +36,11 @@ logger = logging.getLogger(__name__)
 REPORT_FILE = "report.csv"
 _PATH_COLUMNS = ("seg", "sr", "preview")
 _INPUT_FILE = "input.sha256"
+_CONTENTS_FILE = "contents.sha256"
 # Below a study's folder: what it held before, a folder for each time that something else was made.
 EARLIER_FOLDER = "earlier"
+# Objects made of files that have changed since under the same UIDs: nothing of them is used again.
+OUTDATED_FOLDER = "outdated"
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
@@ -108,11 +112,26 @@ class ArchiveRun:
         unfinished = self._output / f".{study_instance_uid}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
+        contents, record = _contents(files), folder / _CONTENTS_FILE
+        # Files that came in addition change nothing of what was said of the others.
+        changed = record.is_file() and not set(record.read_text().split()) <= contents
         earlier = [path for older in _earlier_folders(folder) for path in object_files(older)]
         earlier += object_files(folder)
-        self._process(StudyTask(tuple(files), unfinished, datetime.now(UTC), tuple(earlier)))
-        _keep_earlier(folder, unfinished)
+        self._process(
+            StudyTask(tuple(files), unfinished, datetime.now(UTC), () if changed else tuple(earlier))
+        )
+        if changed:
+            # A corrected patient, or a repaired image: what was said of the former files must not be said again.
+            logger.warning(
+                "study %s: a file changed or is gone since its results were made; they are made anew, in part under "
+                "the same UIDs: delete the former ones where a PACS holds them, or it may keep those",
+                study_instance_uid,
+            )
+            _set_aside(folder, earlier, unfinished)
+        else:
+            _keep_earlier(folder, unfinished)
         (unfinished / _INPUT_FILE).write_text(key, encoding="ascii")
+        (unfinished / _CONTENTS_FILE).write_text("\n".join(sorted(contents)) + "\n", encoding="ascii")
         _put_in_place(unfinished, folder)
 
     def _send(self, folder: Path) -> None:
@@ -139,6 +158,28 @@ class ArchiveRun:
         return digest.hexdigest()
 
 
+def _contents(files: Iterable[Path]) -> frozenset[str]:
+    """Digests of what the files hold, wherever they lie; a file that cannot be read says nothing."""
+    digests = set()
+    for path in files:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            digests.add(hashlib.file_digest(file, "sha256").hexdigest())
+    return frozenset(digests)
+
+
+def _set_aside(folder: Path, objects: Iterable[Path], new: Path) -> None:
+    """Copy objects of former files into `new`, where no later run takes them up."""
+    kept = sorted((folder / OUTDATED_FOLDER).glob("[0-9]*"), key=lambda path: int(path.name))
+    for path in kept:
+        shutil.copytree(path, new / OUTDATED_FOLDER / path.name)
+    number = int(kept[-1].name) + 1 if kept else 1
+    target = new / OUTDATED_FOLDER / f"{number:04d}"
+    for path in objects:
+        inner = target / path.parent.relative_to(folder)
+        inner.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, inner)
+
+
 def _earlier_folders(folder: Path) -> list[Path]:
     """What a study's folder held before, the oldest first."""
     return sorted((folder / EARLIER_FOLDER).glob("[0-9]*"), key=lambda path: int(path.name))
@@ -149,6 +190,8 @@ def _keep_earlier(folder: Path, new: Path) -> None:
     kept = _earlier_folders(folder)
     for path in kept:
         shutil.copytree(path, new / EARLIER_FOLDER / path.name)
+    if (folder / OUTDATED_FOLDER).is_dir():
+        shutil.copytree(folder / OUTDATED_FOLDER, new / OUTDATED_FOLDER)
     made = {one.sop_instance_uid for one in result_objects(new)}
     if replaced := [one.path for one in result_objects(folder) if one.sop_instance_uid not in made]:
         number = int(kept[-1].name) + 1 if kept else 1

@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from cad_node.archive_run import EARLIER_FOLDER, ArchiveRun, write_report
+from cad_node.archive_run import EARLIER_FOLDER, OUTDATED_FOLDER, ArchiveRun, write_report
 from cad_node.encode import load_templates
 from cad_node.errors import DestinationUnreachableError, StudyError
 from cad_node.pipeline.run import Steps
@@ -208,3 +208,37 @@ def test_a_replacement_that_was_cut_short_loses_nothing(archive: _Archive) -> No
 
     assert _predecessor(_report(archive.process("b"))) == first.SOPInstanceUID
     assert not list(archive.output.glob(".*"))
+
+
+def _change(archive: _Archive, **attributes: str) -> None:
+    """Correct the header of the source file, under the same SOP Instance UID."""
+    for keyword, value in attributes.items():
+        setattr(archive.source, keyword, value)
+    archive.source.save_as(archive.file, enforce_file_format=True)
+
+
+def test_a_corrected_patient_is_in_every_object(archive: _Archive, caplog: pytest.LogCaptureFixture) -> None:
+    before = archive.process("a")
+    archive.process("b")
+    _change(archive, PatientID="CORRECTED", PatientName="Right^Patient")
+
+    after = archive.process("b")
+    again = archive.process("a")
+
+    assert {str(one.PatientID) for one in (*after.values(), *again.values())} == {"CORRECTED"}
+    assert {str(one.PatientName) for one in again.values()} == {"Right^Patient"}
+    assert "delete the former ones" in caplog.text
+    assert "Right" not in caplog.text
+    outdated = list((archive.output / archive.uid / OUTDATED_FOLDER).rglob("*.dcm"))
+    assert {str(dcmread(path).PatientID) for path in outdated} == {str(next(iter(before.values())).PatientID)}
+    assert len(outdated) == 4  # two models, a segmentation and a report each
+
+
+def test_a_file_elsewhere_with_the_same_content_is_no_change(archive: _Archive) -> None:
+    before = archive.process("a")
+    moved = archive.file.with_name("moved.dcm")
+    archive.file.rename(moved)
+    archive.file = moved
+
+    assert archive.process("a") == before
+    assert not (archive.output / archive.uid / OUTDATED_FOLDER).exists()
