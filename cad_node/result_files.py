@@ -87,7 +87,9 @@ def write_pages(
     named = list(zip(objects, file_names(objects), strict=True))
     pages: dict[str, str] = {}
     for number, (key, wanted) in enumerate(sets.items(), start=1):
-        beside = [PageObject(item.variant, name, item.sources) for item, name in named if item.variant in wanted]
+        beside = [
+            PageObject(item.variant, name, item.sources) for item, name in named if item.variant in wanted
+        ]
         pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
         (output / pages[key]).write_text(render_page(result, previews, templates, beside), encoding="utf-8")
     return pages

@@ -20,7 +20,9 @@ def studies(tmp_path: Path) -> Path:
     """Three pictures of tissue, one a loop; colour Doppler; a file that is none."""
     folder = tmp_path / "archive"
     for number in range(2):
-        factories.write(factories.us_image(seed=number, patient_name="Secret^Name"), folder / f"study{number}")
+        factories.write(
+            factories.us_image(seed=number, patient_name="Secret^Name"), folder / f"study{number}"
+        )
     factories.write(factories.us_cine(frames=3), folder / "loop")
     factories.write(factories.us_image(photometric="RGB", flow_box=(60, 160, 80, 240)), folder / "doppler")
     (folder / "notes.txt").write_text("no image")

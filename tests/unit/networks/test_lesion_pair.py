@@ -12,7 +12,9 @@ def single(seed: int) -> LesionNetwork:
     return build_network("flexible-unet-lite0", SMALL).eval()
 
 
-def answers(network: LesionNetwork, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def answers(
+    network: LesionNetwork, image: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.inference_mode():
         logits, features = network(image)
         return logits, network.classify(features, mask)
