@@ -72,6 +72,10 @@ def train(
     batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 16,
     seed: Annotated[int, typer.Option("--seed", help="Split, order and augmentation.")] = 0,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda; annotations are learned on the CPU.")] = "cpu",
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="Convolutions in bfloat16; for a GPU that has it.")
+    ] = False,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -193,7 +197,7 @@ def train(
             remove_background,
         )
         place = run or Path("runs") / architecture
-        content = train_single(data, found, single, place, threads, console.print)
+        content = train_single(data, found, single, place, threads, console.print, device)
         console.print(f"{place}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
         return
     if architecture not in NETWORKS:
@@ -214,6 +218,7 @@ def train(
         deep_supervision=deep_supervision,
         clean=clean_share,
         normal_views=normal_views,
+        mixed_precision=mixed_precision,
         seed=seed,
         threads=threads,
     )
@@ -226,7 +231,7 @@ def train(
         console.print(note)
     start = None if start_from is None else load_start(start_from, found)
     imagenet = load_imagenet(weights, architecture) if start is None else None
-    network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start)
+    network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start, device)
     if export is None:
         return
     console.print("choosing threshold, veto and temperature on the validation groups")
@@ -277,6 +282,8 @@ def _command(
         words += ["--start-from", start.name]
     if clean is not None:
         words += ["--clean-cache", "CLEANED"]
+    if settings.mixed_precision:
+        words.append("--mixed-precision")
     if settings.clean != TrainSettings.clean:
         words += ["--clean-share", f"{settings.clean:g}"]
     if settings.normal_views != TrainSettings.normal_views:

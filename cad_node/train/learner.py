@@ -103,7 +103,8 @@ class Learner:
             raise SettingsError(
                 f"{path} belongs to another network.", "Name another run folder with --run."
             ) from error
-        self.average.values = saved["average"]
+        here = next(self.network.parameters()).device
+        self.average.values = {key: value.to(here) for key, value in saved["average"].items()}
         self.optimizer.load_state_dict(saved["optimizer"])
         for key in ("epoch", "step", "progress", "seconds"):
             setattr(state, key, saved["state"][key])

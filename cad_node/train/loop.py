@@ -23,10 +23,11 @@ from torch.nn import functional
 
 from cad_node.errors import SettingsError
 from cad_node.networks import LesionNetwork, build_network
-from cad_node.networks.lesion_network import CLASS_NAMES, read_config
+from cad_node.networks.lesion_network import CLASS_NAMES, Features, read_config
 from cad_node.networks.runtime import to_input
 from cad_node.train.augment import Augmentation, augment, away_from_lesion
 from cad_node.train.data import PreparedImages, Sample
+from cad_node.train.device import usable_device
 from cad_node.train.learner import Learner, RunState, new_learner
 from cad_node.train.losses import DEFAULT_LOSS, SegmentationLoss, class_loss, find_loss
 from cad_node.train.plots import draw_training
@@ -62,6 +63,8 @@ class TrainSettings:
     """Share of the views taken from the copy without annotations, where there is one."""
     normal_views: float = 3.0
     """How often a normal image of BUSI is seen in an epoch."""
+    mixed_precision: bool = False
+    """Whether the network's convolutions compute in bfloat16; losses, class head and weights stay float32."""
     seed: int = 0
     threads: int = 2
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -127,6 +130,8 @@ def _losses(
     of_masks: SegmentationLoss,
     done: float,
     generator: torch.Generator,
+    *,
+    mixed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Segmentation and class loss of one batch when `done` of the run is behind it.
 
@@ -134,7 +139,10 @@ def _losses(
     no mask, and for a place beside the lesion, where "normal" is right.
     """
     network = learner.network
-    logits, features = network(image)
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=mixed):
+        logits, features = network(image)
+    # Sums over thousands of pixels need more digits than bfloat16 has.
+    logits, features = logits.float(), Features(*(one.float() for one in features))
     segmentation = of_masks(logits, mask, done)
     if learner.heads is not None:
         segmentation = segmentation + learner.heads.loss(features, mask, of_masks, done)
@@ -167,14 +175,15 @@ def quick_scores(
     Without an image with a lesion there is no Dice.
     """
     network.eval()
+    device = next(network.parameters()).device
     dice, right = [], 0
     for start in range(0, len(prepared.samples), batch):
         stop = min(start + batch, len(prepared.samples))
         images = np.stack([_resize(im, size) for im in prepared.images[start:stop]])
         masks = np.stack([_resize(m, size) for m in prepared.masks[start:stop]]) > 127
-        logits, features = network(to_input(images))
-        found = logits > 0
-        likeliest = network.classify(features, found.float()).argmax(dim=1)
+        logits, features = network(to_input(images).to(device))
+        likeliest = network.classify(features, (logits > 0).float()).argmax(dim=1).cpu()
+        found = (logits > 0).cpu()
         for place, sample in enumerate(prepared.samples[start:stop]):
             right += int(likeliest[place]) == sample.target
             drawn = torch.from_numpy(masks[place])
@@ -198,11 +207,13 @@ def train(
     imagenet: Mapping[str, Tensor] | None = None,
     report: Callable[[str], None] = logger.info,
     start_from: Mapping[str, Tensor] | None = None,
+    device: str = "cpu",
 ) -> LesionNetwork:
     """Train, or go on with, the run in `folder` and return the averaged network.
 
     `folder` receives ``checkpoint.pt`` after each epoch and a row an epoch in
-    ``log.csv``. `start_from` fine-tunes given weights in place of ImageNet's.
+    ``log.csv``. `start_from` fine-tunes given weights in place of ImageNet's. `device` is
+    torch's name; a run may go on on another one, and the network comes back on the CPU.
 
     Raises
     ------
@@ -221,10 +232,11 @@ def train(
         network.load_state_dict(dict(start_from))
     elif imagenet is not None:
         network.load_imagenet(imagenet)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = new_learner(
-        network, settings.peak_rate, settings.weight_decay, settings.average, _coarse_heads(network, settings)
-    )
+    heads = _coarse_heads(network, settings)
+    network.to(usable_device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if heads is not None:
+        heads.to(device)
+    learner = new_learner(network, settings.peak_rate, settings.weight_decay, settings.average, heads)
     state = RunState(epochs=settings.epochs)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
@@ -238,6 +250,7 @@ def train(
         row = _epoch(learner, state, training, settings, steps, report)
         shadow = build_network(settings.architecture, settings.network)
         shadow.load_state_dict(learner.average.values)
+        shadow.to(device)
         row |= quick_scores(shadow, validation, settings.size_px)
         state.epoch += 1
         state.seconds += time.monotonic() - before
@@ -250,8 +263,7 @@ def train(
             + " ".join(f"{key} {value:.4g}" for key, value in row.items())
         )
     network.load_state_dict(learner.average.values)
-    network.eval()
-    return network
+    return network.eval().to("cpu")
 
 
 def _coarse_heads(network: LesionNetwork, settings: TrainSettings) -> CoarseHeads | None:
@@ -283,6 +295,7 @@ def _epoch(
     report: Callable[[str], None],
 ) -> dict[str, float]:
     network, optimizer = learner.network, learner.optimizer
+    device = next(network.parameters()).device
     of_masks = find_loss(settings.segmentation_loss)
     network.train()
     generator = torch.Generator().manual_seed(settings.seed * 1000 + state.epoch)
@@ -294,7 +307,16 @@ def _epoch(
         rate = learning_rate(state.progress, settings.peak_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        segmentation, classes = _losses(learner, image, mask, target, of_masks, state.progress, generator)
+        segmentation, classes = _losses(
+            learner,
+            image.to(device),
+            mask.to(device),
+            target.to(device),
+            of_masks,
+            state.progress,
+            generator,
+            mixed=settings.mixed_precision,
+        )
         loss = segmentation + settings.class_weight * classes
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -161,6 +161,7 @@ def run_training(
     clean: Path | None = None,
     report: Callable[[str], None] = logger.info,
     start_from: Mapping[str, Tensor] | None = None,
+    device: str = "cpu",
 ) -> LesionNetwork:
     """Prepare the images once below `run`'s parent and train into `run`."""
     cache = run.parent / "prepared"
@@ -168,7 +169,7 @@ def run_training(
         PreparedImages(folder, samples, settings.cache_px, cache, clean)
         for samples in (data.split.training, data.split.validation)
     ]
-    return train(parts[0], parts[1], settings, run, weights, report, start_from)
+    return train(parts[0], parts[1], settings, run, weights, report, start_from, device)
 
 
 def last_row(run: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cad_node.errors import SettingsError
 from cad_node.networks.papers import load_weight_file
+from cad_node.train.device import usable_device
 from cad_node.train.papers.learn import learn
 from cad_node.train.papers.prepare import Squares
 from cad_node.train.papers.protocol import Protocol, Start, Task
@@ -87,6 +88,7 @@ def compare(
         The folder holds results under other rules, or a rule cannot be met by the data.
     """
     torch.set_num_threads(threads)
+    usable_device(device)
     weights = weights or {}
     _claim(folder, protocol)
     jobs = list(jobs_of(protocol, weights))

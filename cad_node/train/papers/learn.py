@@ -74,7 +74,7 @@ def learn(
         for number, (image, mask, target) in enumerate(
             _batches(squares, parts.training, protocol, (seed, epoch)), start=1
         ):
-            with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
                 output = network(image.to(device)).float()
             loss = _loss(output, mask.to(device), target.to(device), task, protocol)
             optimizer.zero_grad(set_to_none=True)

@@ -12,6 +12,7 @@ import torch
 
 from cad_node.errors import SettingsError
 from cad_node.networks.papers import load_weight_file
+from cad_node.train.device import usable_device
 from cad_node.train.learned import Learned
 from cad_node.train.papers.learn import learn
 from cad_node.train.papers.prepare import Squares
@@ -44,6 +45,7 @@ def train_single(
     run: Path,
     threads: int,
     report: Callable[[str], None],
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train into `run` and test on the folds that were not learned from.
 
@@ -71,6 +73,7 @@ def train_single(
         architectures=(single.architecture,),
     )
     refuse_nonsense(protocol)
+    usable_device(device)
     learned = Learned(frozenset(data.folds), frozenset(data.datasets), data.kind)
     others = [s for s in read_split(folder, data.kind).samples if s.dataset in learned.datasets]
     test = tuple(sample for sample in others if not learned.knows(sample))
@@ -95,10 +98,11 @@ def train_single(
         protocol,
         single.seed,
         weights,
-        report=report,
+        device,
+        report,
     )
     name = f"{single.architecture}-{single.task}"
-    torch.save(outcome.network.state_dict(), run / f"{name}.pt")
+    torch.save(outcome.network.to("cpu").state_dict(), run / f"{name}.pt")
     content = {
         "settings": {**asdict(single), "weights": None if single.weights is None else single.weights.name},
         "data": data.describe(),

@@ -130,6 +130,25 @@ def test_interrupted_run_ends_as_the_uninterrupted_one(prepared, tmp_path, how):
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
 
 
+def test_mixed_precision_learns_the_same_and_ships_full_precision(prepared, tmp_path):
+    network = train(prepared, prepared, _settings(epochs=1, mixed_precision=True), tmp_path / "mixed")
+    train(prepared, prepared, _settings(epochs=1), tmp_path / "full")
+
+    rows = []
+    for name in ("mixed", "full"):
+        with (tmp_path / name / "log.csv").open() as file:
+            rows.append(next(csv.DictReader(file)))
+    assert float(rows[0]["segmentation"]) == pytest.approx(float(rows[1]["segmentation"]), rel=0.05)
+    assert rows[0]["segmentation"] != rows[1]["segmentation"]
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "no such thing"])
+def test_a_device_that_is_not_there_is_refused(prepared, tmp_path, device):
+    with pytest.raises(SettingsError, match="no device"):
+        train(prepared, prepared, _settings(epochs=1), tmp_path, device=device)
+
+
 def test_schedule_is_cut_to_the_time_there_is(prepared, tmp_path):
     train(prepared, prepared, _settings(epochs=500, minutes=1e-6), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]
