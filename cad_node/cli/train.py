@@ -72,7 +72,9 @@ def train(
     batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 16,
     seed: Annotated[int, typer.Option("--seed", help="Split, order and augmentation.")] = 0,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda; annotations are learned on the CPU.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", help="cpu or cuda; annotations are learned on the CPU.")
+    ] = "cpu",
     mixed_precision: Annotated[
         bool, typer.Option("--mixed-precision", help="Convolutions in bfloat16; for a GPU that has it.")
     ] = False,
