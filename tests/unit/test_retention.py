@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from cad_node.cli import app
 from cad_node.domain import MadeBy
 from cad_node.errors import JobError
 from cad_node.retention import Pruned, prune
-from cad_node.settings import NodeSettings
 from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
 from cad_node.store.results import RESULTS_FOLDER
@@ -23,18 +21,6 @@ from tests.unit.jobs.stubs import Clock
 from tests.unit.store.test_inbox import _received
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 @pytest.fixture

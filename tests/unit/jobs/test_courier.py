@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.jobs.courier import Courier
-from cad_node.settings import JobsSettings, NodeSettings
+from cad_node.settings import JobsSettings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
 from cad_node.store.schema import DeliveryState
@@ -18,18 +18,6 @@ SETTINGS = JobsSettings(retry_first_s=10, retry_longest_s=100, retry_give_up_s=1
 
 def down() -> DestinationUnreachableError:
     return DestinationUnreachableError("Nobody answers.", "Wait.")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
-    journal = Journal.open(NodeSettings(data_dir=tmp_path), clock)
-    yield journal
-    journal.close()
 
 
 @pytest.fixture
