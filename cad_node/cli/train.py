@@ -185,6 +185,11 @@ def train(
                 f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
                 "Leave out --export; weights and figures are written to --run.",
             )
+        given = {"--clean-cache": clean_cache, "--start-from": start_from, "--minutes": minutes}
+        if unused := [name for name, value in given.items() if value is not None]:
+            raise SettingsError(
+                f"The papers' networks are trained without {' and '.join(unused)}.", "Leave it out."
+            )
         found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
         single = Single(
             architecture,

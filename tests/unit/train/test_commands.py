@@ -49,6 +49,11 @@ def test_other_tasks_refuse_the_losses_of_lesions(tmp_path, task):
         train(data=tmp_path, task=task, architecture="resnet18", deep_supervision=True)
 
 
+def test_an_option_that_a_papers_network_does_not_take_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="without --clean-cache and --minutes"):
+        train(data=tmp_path, task="classification", architecture="alexnet", clean_cache=tmp_path, minutes=3)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
