@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -21,14 +20,6 @@ from tests.unit.jobs.stubs import FakeDestination, processing, stored
 pytestmark = pytest.mark.postgres
 
 STUDIES = [f"1.2.826.0.1.{number}" for number in range(1, 21)]
-
-
-@pytest.fixture
-def children() -> Iterator[list[Child]]:
-    started: list[Child] = []
-    yield started
-    for child in started:
-        child.kill()
 
 
 @pytest.mark.slow

@@ -18,19 +18,10 @@ from cad_node.store.schema import DeliveryRecord, DeliveryState, RevisionRecord
 from tests.unit.jobs.stubs import Clock, stored
 from tests.unit.store.test_answers import says
 from tests.unit.store.test_inbox import _received
+from tests.unit.store.test_reanalysis import received
 
 STUDY = "1.2.3"
 DAY = 86400.0
-
-
-def received(journal: Journal, number: int = 1) -> RevisionRecord:
-    """One more instance of the study, which is complete then."""
-    journal.record_instance(stored(STUDY, number))
-    revision = journal.close_study(STUDY)
-    assert revision is not None
-    record = journal.revisions.get(STUDY, revision)
-    assert record is not None
-    return record
 
 
 def done(journal: Journal, record: RevisionRecord, held: tuple[str, ...] = ()) -> DeliveryRecord:
@@ -87,7 +78,7 @@ def test_what_is_received_analysed_or_sent_stays(journal: Journal, clock: Clock)
     journal.record_instance(stored(STUDY, 1))
     clock.forward(100 * DAY)
     assert standing(journal) is Standing.UNDER_WAY
-    record = received(journal, 2)
+    record = received(journal, number=2)
     clock.forward(100 * DAY)
     assert standing(journal) is Standing.UNDER_WAY
     done(journal, record)
@@ -131,7 +122,7 @@ def test_what_a_destination_has_not_taken_stays(journal: Journal, clock: Clock, 
 
 def test_what_the_newest_result_replaced_need_not_have_been_taken(journal: Journal, clock: Clock) -> None:
     journal.outgoing.refused(claimed(journal, done(journal, received(journal))), "DeliveryError", "no")
-    sent(journal, received(journal, 2))
+    sent(journal, received(journal, number=2))
     clock.forward(31 * DAY)
     assert standing(journal) is Standing.FINISHED
 
