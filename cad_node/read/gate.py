@@ -22,6 +22,7 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
+from cad_node.codes import PRIVATE_SCHEME
 from cad_node.domain import NotAnalysed, Refusal
 from cad_node.read.calibration import (
     FORMAT_M_MODE,
@@ -216,6 +217,12 @@ def number_of_frames(dataset: Dataset) -> int:
     if text(dataset, "NumberOfFrames") == "":
         return 1
     return integer(dataset, "NumberOfFrames") or 0
+
+
+def is_own_result(dataset: Dataset) -> bool:
+    """Whether a node made this object: it declares the node's own coding scheme, as all of its results do."""
+    schemes = items(dataset, "CodingSchemeIdentificationSequence")
+    return any(text(scheme, "CodingSchemeDesignator") == PRIVATE_SCHEME for scheme in schemes)
 
 
 def _has_pixels(dataset: Dataset) -> bool:

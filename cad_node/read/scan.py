@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from cad_node.errors import StudyError
-from cad_node.read.gate import CAPTURE_CLASSES, ULTRASOUND_CLASSES, VOLUME_CLASS
+from cad_node.read.gate import CAPTURE_CLASSES, ULTRASOUND_CLASSES, VOLUME_CLASS, is_own_result
 from cad_node.read.headers import (
     items,
     load_header,
@@ -210,5 +210,5 @@ def _sort_in(path: Path, findings: _Findings) -> None:
         return
     sop_class = text(header.dataset, "SOPClassUID")
     is_image = sop_class in _IMAGE_CLASSES or ("Rows" in header.dataset and sop_class not in _DERIVED_CLASSES)
-    found = findings.images if is_image else findings.others
+    found = findings.images if is_image and not is_own_result(header.dataset) else findings.others
     found.setdefault(text(header.dataset, "StudyInstanceUID"), []).append(path)

@@ -16,7 +16,7 @@ from cad_node.domain import ImageReference, Refusal, UltrasoundImage, Ultrasound
 from cad_node.errors import NoUsableFramesError, StudyError
 from cad_node.read.calibration import tissue_region
 from cad_node.read.frames import DecodedImage, LazyFrames
-from cad_node.read.gate import gate, number_of_frames
+from cad_node.read.gate import gate, is_own_result, number_of_frames
 from cad_node.read.headers import Header, integer, items, load_header
 from cad_node.read.tint import gate_pixels
 
@@ -29,8 +29,10 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     """Read one study: one image an instance, ordered by series and instance.
 
     A file that cannot be read is left out with a warning; of two files with the
-    same SOP Instance UID the first is kept. Pixels are decoded on access, one
-    image at a time.
+    same SOP Instance UID the first is kept. A node's own secondary captures are left
+    out beside other images: a PACS may forward them like any image, and results that
+    counted them in would be new results, with new captures, without end. Pixels are
+    decoded on access, one image at a time.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
         raise StudyError(
             f"The files belong to {len(studies)} studies.", "Scan them first, and read one study at a time."
         )
+    received = {uid: found for uid, found in headers.items() if not is_own_result(found[1].dataset)}
+    headers = received or headers
     decoded = DecodedImage()
     ordered = sorted(headers.values(), key=lambda pair: _order(pair[1].dataset))
     images = tuple(_image(path, header, breast_only, decoded) for path, header in ordered)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from cad_node.domain import Box, NotAnalysed, PixelSpacing
+from cad_node.encode import encode_study, load_templates
 from cad_node.errors import NoUsableFramesError, PixelDecodeError, StudyError
-from cad_node.read import gate_image, read_study
+from cad_node.read import gate_image, read_study, scan_files
+from cad_node.resources import templates_dir
+from cad_node.settings import ResultSettings
+from cad_node.variants import Variant
+from tests import results
 from tests.factories import paint_flow, speckle, us_cine, us_image, us_study, write
 
 
@@ -48,6 +53,30 @@ def test_of_two_files_with_one_uid_the_first_is_kept(tmp_path: Path) -> None:
     second = write(us_image(rows=200, **common), tmp_path, "second")
     (image,) = read_study([first, second]).images
     assert image.reference.rows == 100
+
+
+def test_captures_of_the_node_that_come_back_are_no_images_of_the_study(tmp_path: Path) -> None:
+    scanned = us_image()
+    settings = ResultSettings()
+    captures = encode_study(
+        results.study(results.analysed(scanned, {1: [(1, results.LARGE, results.MALIGNANT)]})),
+        {str(scanned.SOPInstanceUID): scanned},
+        templates=load_templates(templates_dir()),
+        settings=settings,
+        variants=[Variant.of("secondary_capture", settings)],
+        made_at=results.MADE_AT,
+    )
+    paths = [write(scanned, tmp_path), *(write(one.dataset, tmp_path) for one in captures)]
+    assert len(paths) == 3
+
+    images = read_study(paths).images
+    assert [image.reference.sop_instance_uid for image in images] == [scanned.SOPInstanceUID]
+    assert scan_files([tmp_path]).studies == {scanned.StudyInstanceUID: (paths[0],)}
+
+    # Alone they are answered like every object that is not ultrasound.
+    (image,) = read_study(paths[1:2]).images
+    assert image.refusal is not None
+    assert image.refusal.reason == NotAnalysed.NOT_ULTRASOUND
 
 
 def test_a_refused_image_keeps_its_place_and_has_no_frames(tmp_path: Path) -> None:
