@@ -26,9 +26,9 @@ from cad_node.deliver import Destination
 from cad_node.deliver.objects import result_objects
 from cad_node.domain import Status
 from cad_node.encode import REPORT_COLUMNS
-from cad_node.errors import CadNodeError, DeliveryError
+from cad_node.errors import CadNodeError, DeliveryError, StudyError
 from cad_node.process import StudyTask
-from cad_node.result_files import RESULT_FILE, StudySummary, read_summary
+from cad_node.result_files import StudySummary, read_summary
 from cad_node.store.results import object_files
 
 logger = logging.getLogger(__name__)
@@ -95,16 +95,17 @@ class ArchiveRun:
 
     def _one(self, study_instance_uid: str, files: Sequence[Path]) -> StudyOutcome:
         folder = self._output / study_instance_uid
-        key = self._input_key(files)
         try:
+            key = self._input_key(files)
             _put_back(folder)
             before = _is_done(folder, key)
             if not before:
                 self._make(study_instance_uid, files, folder, key)
             self._send(folder)
-        except CadNodeError as error:
-            logger.error("study %s: %s", study_instance_uid, error)
-            return StudyOutcome(study_instance_uid, len(files), error=error)
+        except (CadNodeError, OSError) as error:
+            problem = error if isinstance(error, CadNodeError) else _unusable(error)
+            logger.error("study %s: %s", study_instance_uid, problem)
+            return StudyOutcome(study_instance_uid, len(files), error=problem)
         failed = sum(row["status"] == Status.FAILED for row in read_summary(folder)["rows"])
         return StudyOutcome(study_instance_uid, len(files), done_before=before, failed_rows=failed)
 
@@ -138,11 +139,13 @@ class ArchiveRun:
         """Send what this destination has not got; a later run goes on where this one failed."""
         for name, destination in self._destinations.items():
             record = folder / f"sent-{name}.json"
-            sent: list[str] = json.loads(record.read_text()) if record.exists() else []
+            sent = _sent(record)
 
             def on_sent(uid: str, sent: list[str] = sent, record: Path = record) -> None:
                 sent.append(uid)
-                record.write_text(json.dumps(sent), encoding="ascii")
+                temporary = record.with_suffix(".tmp")
+                temporary.write_text(json.dumps(sent), encoding="ascii")
+                temporary.replace(record)
 
             try:
                 destination.send(folder, already_sent=frozenset(sent), on_sent=on_sent)
@@ -156,6 +159,22 @@ class ArchiveRun:
             state = path.stat()
             digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
         return digest.hexdigest()
+
+
+def _unusable(error: OSError) -> StudyError:
+    """A file of the study is gone, or the output cannot be written; its name stays out, it may be a patient's."""
+    return StudyError(
+        f"A file of the study cannot be read, or its results cannot be written ({error.strerror or 'incomplete'}).",
+        "Check the files and the room in the output folder, then run the command again.",
+    )
+
+
+def _sent(record: Path) -> list[str]:
+    """What a destination has; nothing where the record is damaged: sending again is harmless."""
+    try:
+        return [str(uid) for uid in json.loads(record.read_text(encoding="ascii"))]
+    except (FileNotFoundError, ValueError, TypeError):
+        return []
 
 
 def _contents(files: Iterable[Path]) -> frozenset[str]:
@@ -224,7 +243,15 @@ def _put_back(folder: Path) -> None:
 
 def _is_done(folder: Path, key: str) -> bool:
     record = folder / _INPUT_FILE
-    return (folder / RESULT_FILE).is_file() and record.is_file() and record.read_text() == key
+    return record.is_file() and record.read_text() == key and _has_rows(folder)
+
+
+def _has_rows(folder: Path) -> bool:
+    """Whether the summary is there and whole: a power cut may leave an empty file."""
+    try:
+        return "rows" in read_summary(folder)
+    except (FileNotFoundError, ValueError, TypeError):
+        return False
 
 
 def few_at_a_time(
@@ -252,7 +279,7 @@ def few_at_a_time(
 def write_report(output: Path, outcomes: Sequence[StudyOutcome], unreadable: int) -> Path:
     """Write `report.csv` over the studies of this run, replacing the one before.
 
-    A study without results has one row that says so.
+    A study without results, or whose results could not be made anew, has one row that says so.
     """
     report = output / REPORT_FILE
     temporary = report.with_suffix(".csv.tmp")
@@ -273,7 +300,9 @@ def write_report(output: Path, outcomes: Sequence[StudyOutcome], unreadable: int
 def _rows(output: Path, outcome: StudyOutcome) -> Iterator[dict[str, str]]:
     uid = outcome.study_instance_uid
     folder = output / uid
-    if not (folder / RESULT_FILE).is_file():
+    # What lies there still after a failure are results of other files, another model or other settings.
+    is_unsent = isinstance(outcome.error, DeliveryError)
+    if (outcome.error is not None and not is_unsent) or not _has_rows(folder):
         problem = outcome.error.problem if outcome.error else "no result"
         yield {"study_instance_uid": uid, "status": Status.FAILED.value, "reason": problem}
         return

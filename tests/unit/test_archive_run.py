@@ -134,6 +134,49 @@ def test_results_are_sent_once_and_only_what_is_missing_later(
     assert len(process.calls) == 3
 
 
+def test_a_file_that_is_gone_costs_only_its_study(
+    studies: dict[str, tuple[Path, ...]], tmp_path: Path
+) -> None:
+    studies["1.2.1"][0].unlink()
+
+    outcomes = {
+        outcome.study_instance_uid: outcome
+        for outcome in ArchiveRun(_Process(), tmp_path / "out", "model", {}).run(studies, 1)
+    }
+
+    assert [uid for uid, outcome in outcomes.items() if outcome.failed] == ["1.2.1"]
+    error = outcomes["1.2.1"].error
+    assert error is not None
+    assert error.hint
+    assert str(tmp_path) not in str(error)  # paths may hold names
+
+
+@pytest.mark.parametrize("damaged", ["result.json", "sent-pacs.json"])
+def test_what_a_power_cut_left_half_written_is_made_anew(
+    studies: dict[str, tuple[Path, ...]], tmp_path: Path, damaged: str
+) -> None:
+    process, destination = _Process(), _Destination()
+    list(ArchiveRun(process, tmp_path / "out", "m", {"pacs": destination}).run(studies, 1))
+    (tmp_path / "out" / "1.2.1" / damaged).write_bytes(b"")
+
+    outcomes = list(ArchiveRun(process, tmp_path / "out", "m", {"pacs": destination}).run(studies, 1))
+
+    assert not any(outcome.failed for outcome in outcomes)
+    assert destination.sent == ["1.2.0", "1.2.1", "1.2.2", "1.2.1"]
+
+
+def test_the_report_does_not_show_older_results_of_a_study_that_failed(
+    studies: dict[str, tuple[Path, ...]], tmp_path: Path
+) -> None:
+    list(ArchiveRun(_Process(), tmp_path / "out", "old", {}).run(studies, 1))
+    outcomes = list(ArchiveRun(_Process(fails=["1.2.1"]), tmp_path / "out", "new", {}).run(studies, 1))
+
+    with write_report(tmp_path / "out", outcomes, unreadable=0).open(newline="") as stream:
+        rows = {row["study_instance_uid"]: row for row in csv.DictReader(stream)}
+    assert [row["status"] for row in rows.values()] == ["analysed", "failed", "analysed"]
+    assert rows["1.2.1"]["reason"] == "It cannot be read."
+
+
 class _Archive:
     """One study, processed by one model after another into the same folder, with real objects."""
 
