@@ -47,6 +47,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+def _check_pair(certificate: Path | None, key: Path | None) -> None:
+    if (certificate is None) is not (key is None):
+        raise ValueError("tls_certificate and tls_key go together; one of them is missing")
+
+
 class ReceiveSettings(_Section):
     """The C-STORE door."""
 
@@ -74,6 +79,35 @@ class ReceiveSettings(_Section):
         ge=0,
         description="Refuse with 0xA700 when less than this would stay free on the spool.",
     )
+    tls_certificate: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/node.pem"],
+        description="PEM file of the node's certificate and those that issued it. With it the port speaks DICOM "
+        "TLS, and nothing else; its usual number is 2762.",
+    )
+    tls_key: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/node-key.pem"],
+        description="PEM file of its private key, readable by nobody else. If encrypted, the passphrase is "
+        "`CADNODE_TLS_KEY_PASSPHRASE` in the environment.",
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/senders-ca.pem"],
+        description="PEM file of the CAs whose certificates senders must show. Absent: senders need none.",
+    )
+
+    @property
+    def tls(self) -> bool:
+        """Whether the port speaks TLS."""
+        return self.tls_certificate is not None
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> ReceiveSettings:
+        _check_pair(self.tls_certificate, self.tls_key)
+        if self.tls_client_ca is not None and not self.tls:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key; without them there is no TLS")
+        return self
 
 
 class CompletionSettings(_Section):
@@ -108,6 +142,11 @@ class JobsSettings(_Section):
     retry_give_up_s: float = Field(
         604800.0, gt=0, description="Give up on an unreachable destination after so long."
     )
+
+    def delay_s(self, attempts: int) -> float:
+        """Wait after the nth failure, doubling up to the longest."""
+        doubled = self.retry_first_s * 2.0 ** min(attempts - 1, 30)
+        return min(doubled, self.retry_longest_s)
 
 
 class PipelineSettings(_Section):
@@ -272,6 +311,67 @@ class CStoreDestinationSettings(_Destination):
     ae_title: AeTitle = Field(description="Its AE title.")
     calling_ae_title: AeTitle = Field("CADNODE", description="AE title that the node gives itself there.")
     timeout_s: float = Field(30.0, gt=0, le=600, description="Deadline for connecting and for each answer.")
+    tls: bool = Field(False, description="Speak DICOM TLS to it; off by default.")
+    tls_ca: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/pacs-ca.pem"],
+        description="PEM file of the CAs that its certificate must come from, or that certificate itself. "
+        "Absent: the CAs that this machine trusts.",
+    )
+    tls_server_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.:-]{0,252}[A-Za-z0-9_])?$",
+        examples=["pacs.example.org"],
+        description="Name or IP address that its certificate must be issued to. Absent: `host`.",
+    )
+    tls_certificate: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/node.pem"],
+        description="PEM file of the node's certificate and those that issued it, where the PACS asks for one.",
+    )
+    tls_key: Path | None = Field(
+        None,
+        examples=["/etc/cad-node/tls/node-key.pem"],
+        description="PEM file of its private key; see `receive.tls_key`.",
+    )
+    storage_commitment: bool = Field(
+        False,
+        description="Have the PACS confirm that it keeps what it took (Storage Commitment). It must know the node's "
+        "address and port, since it reports back there.",
+    )
+    commitment_ae_titles: tuple[AeTitle, ...] = Field(
+        (),
+        examples=[["PACS", "PACS_STGCMT"]],
+        description="AE titles under which the PACS reports back. Empty: its `ae_title`.",
+    )
+    commitment_wait_s: float = Field(
+        2.0,
+        ge=0,
+        le=60,
+        description="For so long the report is awaited in the association that asked; later in one that the PACS opens.",
+    )
+    commitment_timeout_s: float = Field(
+        3600.0, gt=0, le=604800, description="No report for so long: commitment is asked for again."
+    )
+    commitment_tries: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="Asked for so often, what is missing there sent again, then not committed.",
+    )
+
+    @property
+    def reporting_ae_titles(self) -> tuple[str, ...]:
+        """AE titles under which the PACS reports commitment; none where it is not asked for."""
+        return (self.commitment_ae_titles or (self.ae_title,)) if self.storage_commitment else ()
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> CStoreDestinationSettings:
+        _check_pair(self.tls_certificate, self.tls_key)
+        given = [name for name in ("tls_ca", "tls_server_name", "tls_certificate") if getattr(self, name)]
+        if given and not self.tls:
+            raise ValueError(f"{given[0]} is set, but tls is not: results would go out unencrypted")
+        return self
 
 
 class FolderDestinationSettings(_Destination):

@@ -35,7 +35,7 @@ _FIGURES = {
 _DESTINATIONS: tuple[tuple[type[BaseModel], dict[str, Any]], ...] = (
     (
         CStoreDestinationSettings,
-        {"name": "pacs", "host": "pacs.example.org", "port": 104, "ae_title": "PACS"},
+        {"name": "pacs", "host": "pacs.example.org", "port": 2762, "ae_title": "PACS", "tls": True},
     ),
     (FolderDestinationSettings, {"name": "outbox", "path": "/var/lib/cad-node/outbox"}),
 )
@@ -74,11 +74,11 @@ def settings_table() -> str:
     for section, fields in _sections():
         lines += [f"## `[{section}]`" if section else "## Top of the file", ""]
         lines += _table([(name, field, _default(field)) for name, field in fields])
-    for model, example in _DESTINATIONS:
+    for model, _ in _DESTINATIONS:
         lines += [f"## `[[destinations]]`, type `{model.model_fields['type'].default}`", ""]
         lines += _table(
             [
-                (name, field, "required" if name in example else _default(field))
+                (name, field, "required" if field.is_required() else _default(field))
                 for name, field in model.model_fields.items()
             ]
         )

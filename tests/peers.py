@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
+
 _PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
@@ -37,6 +39,12 @@ def _free_port() -> int:
 def free_port() -> Callable[[], int]:
     """Call it for a TCP port on loopback that nobody listens on."""
     return _free_port
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA that is made anew in each run."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 class Orthanc:

@@ -24,9 +24,9 @@ LIBRARIES = {
     "rich": {"cli"},
 }
 
-# Room -> the rooms it may lean on. `domain`, `errors`, `settings`, `variants`, `logs`,
+# Room -> the rooms it may lean on. `domain`, `errors`, `settings`, `tls`, `variants`, `logs`,
 # `codes` and `resources` are open to all of them.
-OPEN = {"domain", "errors", "settings", "variants", "logs", "codes", "resources", "__init__"}
+OPEN = {"domain", "errors", "settings", "tls", "variants", "logs", "codes", "resources", "__init__"}
 ROOMS = {
     "receive": set(),
     "store": set(),
