@@ -225,7 +225,13 @@ def _replaced(folder: Path) -> Path:
 
 
 def _put_in_place(new: Path, folder: Path) -> None:
-    """Have `new` in the place of `folder`; whenever this is cut short, one of the two can be found."""
+    """Have `new`, safe from a power cut, in the place of `folder`; cut short, one of the two can be found."""
+    for path in (*new.rglob("*"), new):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     if folder.is_dir():
         folder.rename(_replaced(folder))
     new.rename(folder)

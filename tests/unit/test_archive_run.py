@@ -165,6 +165,17 @@ def test_what_a_power_cut_left_half_written_is_made_anew(
     assert destination.sent == ["1.2.0", "1.2.1", "1.2.2", "1.2.1"]
 
 
+def test_results_are_on_the_disk_before_they_count_as_made(
+    studies: dict[str, tuple[Path, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    monkeypatch.setattr("os.fsync", lambda file: synced.add(Path(f"/proc/self/fd/{file}").readlink().name))
+
+    list(ArchiveRun(_Process(), tmp_path / "out", "model", {}).run(studies, 1))
+
+    assert {"result.json", "input.sha256", ".1.2.1.unfinished"} <= synced
+
+
 def test_the_report_does_not_show_older_results_of_a_study_that_failed(
     studies: dict[str, tuple[Path, ...]], tmp_path: Path
 ) -> None:
