@@ -132,7 +132,7 @@ def evaluate(
                 extra += ["--clean-cache", str(clean_cache)]
             parts = _models_of(protocol, model or [], models, data, extra, train=train, partial=partial)
             pooled, card = _score_protocol(
-                protocol, parts, data, clean_cache, threads, advance, adapted=adapted
+                protocol, parts, data, clean_cache, threads, advance, report / "cases", adapted=adapted
             )
         else:
             folder = _one_model(model or [])
@@ -260,13 +260,15 @@ def _score_protocol(
     clean: Path | None,
     threads: int,
     advance: Advance,
+    keep: Path,
     *,
     adapted: bool,
 ) -> tuple[Pooled, dict[str, Any]]:
     from cad_node.train.protocols import find_protocol
     from cad_node.train.scoring import score_protocol
 
-    return score_protocol(find_protocol(name), parts, data, clean, threads, advance, adapted=adapted)
+    protocol = find_protocol(name)
+    return score_protocol(protocol, parts, data, clean, threads, advance, adapted=adapted, keep=keep)
 
 
 def _write_report(

@@ -7,9 +7,10 @@ smallest size and the veto of the class head are part of what is scored.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,26 @@ class Case:
     hd95_ratio: float = math.nan
     cut_by_edge: bool = False
     uncertain: bool = False
+
+
+def case_to_json(case: Case) -> dict[str, Any]:
+    """A case as JSON, which knows no NaN: None stands for it."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in asdict(case).items()
+    }
+
+
+def case_from_json(values: Mapping[str, Any]) -> Case:
+    """The case that `case_to_json` wrote.
+
+    Raises
+    ------
+    TypeError, KeyError
+        It is none.
+    """
+    numbers = {key: math.nan if value is None else value for key, value in values.items()}
+    return Case(**numbers | {"probabilities": tuple(values["probabilities"])})
 
 
 def score_image(

@@ -5,12 +5,10 @@ Whatever is shown of a model, on its card, on a page or in a plot, comes from he
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from cad_node.train.cases import SAME_LESION_IOU, Case
+from cad_node.train.cases import SAME_LESION_IOU, Case, case_to_json
 from cad_node.train.figures import RESAMPLES, curves, summarise
 
 LEFT_IN, REMOVED = "annotations_left_in", "annotations_removed"
@@ -59,16 +57,8 @@ def scorecard(
     }
     card["cut_by_edge"] = sum(case.cut_by_edge for case in with_annotations)
     card["several_lesions"] = sum(case.drawn > 1 for case in with_annotations)
-    card["worst"] = [_entry(case) for case in worst(without_annotations or with_annotations)]
+    card["worst"] = [case_to_json(case) for case in worst(without_annotations or with_annotations)]
     return card
-
-
-def _entry(case: Case) -> dict[str, Any]:
-    """A case as JSON, which knows no NaN."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in asdict(case).items()
-    }
 
 
 def worst(cases: Sequence[Case], count: int = WORST) -> list[Case]:

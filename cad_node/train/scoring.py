@@ -18,6 +18,7 @@ from cad_node.train.adapt import adapt, halves
 from cad_node.train.cases import Case, read_shown, score
 from cad_node.train.data import Sample
 from cad_node.train.evaluate import scorecard, worst
+from cad_node.train.kept import KeptCases, made_by
 from cad_node.train.learned import read_learned, refuse_leak
 from cad_node.train.page import WORST_FOLDER, picture_name
 from cad_node.train.pictures import draw_case
@@ -30,7 +31,11 @@ Advance = Callable[[str, int, int], None]
 
 @dataclass
 class Pooled:
-    """Cases of one or more models, and by which model each image was scored last."""
+    """Cases of one or more models, and by which model each image was scored last.
+
+    With `kept`, what was scored before is read, and the rest written, there; an adapted or
+    exported model is scored anew.
+    """
 
     left_in: list[Case] = field(default_factory=list)
     removed: list[Case] = field(default_factory=list)
@@ -39,6 +44,7 @@ class Pooled:
     parts: list[dict[str, Any]] = field(default_factory=list)
     conflicting: int = 0
     colour_doppler: int = 0
+    kept: KeptCases | None = None
 
     def score(
         self,
@@ -63,6 +69,10 @@ class Pooled:
             if what == "removed" and clean is None:
                 continue
             title = f"{name}, annotations {what}"
+            if self.kept is not None and onnx is None and not adapted:
+                cases.extend(_score_once(self.kept, loaded, data, samples, copies, title, advance))
+                self.models |= dict.fromkeys((sample.image for sample in samples), loaded)
+                continue
             parts = _adapted_parts(loaded, data, samples, copies) if adapted else [(loaded, samples)]
             for number, (one, mine) in enumerate(parts, start=1):
                 shown = f"{title}, half {number}" if adapted else title
@@ -81,6 +91,27 @@ class Pooled:
                 clean if self.removed else None,
                 target,
             )
+
+
+def _score_once(
+    kept: KeptCases,
+    model: LesionModel,
+    data: Path,
+    samples: Sequence[Sample],
+    copies: Path | None,
+    title: str,
+    advance: Advance,
+) -> list[Case]:
+    """Cases that are kept, or that are scored now and kept."""
+    name = title.replace(", ", "-").replace(" ", "-")
+    origin = made_by(model.bundle.sha256, data, samples, copies)
+    cases = kept.find(name, origin)
+    if cases is None:
+        cases = score(model, data, samples, copies, partial(advance, title))
+        kept.keep(name, origin, cases)
+    else:
+        advance(title, len(samples), len(samples))
+    return cases
 
 
 def score_model(
@@ -161,12 +192,14 @@ def score_protocol(
     advance: Advance,
     *,
     adapted: bool = False,
+    keep: Path | None = None,
 ) -> tuple[Pooled, dict[str, Any]]:
     """Every part that has a model, each on what its model has not seen: the cases, and the scorecard.
 
     A part without a model is named in the scorecard as missing. `adapted`: see `Pooled.score`.
+    Finished parts are kept in the folder `keep`, and not scored again.
     """
-    pooled = Pooled()
+    pooled = Pooled(kept=None if keep is None else KeptCases(keep))
     for part in protocol.parts:
         if part.name not in models:
             continue

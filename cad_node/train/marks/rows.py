@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cad_node.train.cases import Case
+from cad_node.train.cases import Case, case_from_json, case_to_json
 
 ROWS_FILE = "cases.jsonl"
 
@@ -69,22 +68,13 @@ class Rows:
 
 
 def _line(row: Row) -> str:
-    content = asdict(row)
-    # JSON knows no NaN.
-    for case in (content["cases"] or {}).values():
-        for key, value in case.items():
-            case[key] = None if isinstance(value, float) and math.isnan(value) else value
-    return json.dumps(content, allow_nan=False)
+    cases = None if row.cases is None else {name: case_to_json(case) for name, case in row.cases.items()}
+    return json.dumps(asdict(row) | {"cases": cases}, allow_nan=False)
 
 
 def _parse(line: str) -> Row:
     content = json.loads(line)
     cases = content["cases"]
     if cases is not None:
-        cases = {name: _case(values) for name, values in cases.items()}
+        cases = {name: case_from_json(values) for name, values in cases.items()}
     return Row(content["image"], content["drawing"], cases, content["removed_px"], content["covered"])
-
-
-def _case(values: dict[str, Any]) -> Case:
-    numbers = {key: math.nan if value is None else value for key, value in values.items()}
-    return Case(**numbers | {"probabilities": tuple(values["probabilities"])})

@@ -8,6 +8,7 @@ import torch
 from cad_node.cli.evaluate import evaluate
 from cad_node.errors import SettingsError
 from cad_node.networks.lesion_network import build
+from cad_node.train import scoring
 from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.learned import Learned
 from cad_node.train.loop import TrainSettings
@@ -24,11 +25,13 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"), per_fold=1, folds=(1, 2, 3, 4, 5))
 
 
-def _model(folder, name, folds, datasets=BOTH, split="grouped"):
+def _model(folder, name, folds, datasets=BOTH, split="grouped", threshold=0.5):
     torch.manual_seed(0)
     origin = Origin({"folds": folds, "datasets": datasets, "split": split}, "cad-node train")
     settings = TrainSettings(network=SMALL, size_px=64)
-    export_bundle(build(SMALL).eval(), settings, Decisions(), origin, folder / name, "1.0.0")
+    export_bundle(
+        build(SMALL).eval(), settings, Decisions(threshold=threshold), origin, folder / name, "1.0.0"
+    )
     return folder / name
 
 
@@ -103,6 +106,29 @@ def test_part_of_a_protocol_is_scored_and_says_what_is_missing(data, models, tmp
     page = (report / "index.html").read_text()
     assert "folds-1, folds-3, folds-4 are not scored here" in page
     assert sorted(path.name for path in (report / "worst").iterdir()) == [f"{n:02d}.png" for n in range(1, 5)]
+
+
+def test_scored_parts_are_kept_until_the_model_changes(data, tmp_path, monkeypatch):
+    models, report = tmp_path / "models", tmp_path / "report"
+    _model(models, "folds-2", [1, 3, 4, 5])
+    looked = []
+    score = scoring.score
+    monkeypatch.setattr(scoring, "score", lambda *args: looked.append(len(args[2])) or score(*args))
+
+    def run():
+        evaluate(data=data, protocol="folds", models=models, threads=1, partial=True, report=report)
+        return json.loads((report / "scorecard.json").read_text())
+
+    first = run()
+    _model(models, "folds-5", [1, 2, 3, 4])  # as if the first run had been interrupted before it
+    both = run()
+    assert looked == [3, 3]
+    assert first["annotations_left_in"]["all"]["accuracy"]["images"] == 3
+    assert both["annotations_left_in"]["all"]["accuracy"]["images"] == 6
+    assert run() == both
+    _model(models, "folds-2", [1, 3, 4, 5], threshold=0.3)
+    run()
+    assert looked == [3, 3, 3]
 
 
 def test_random_split_is_named_as_what_it_is(data, tmp_path):
