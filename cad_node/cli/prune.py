@@ -32,7 +32,7 @@ def prune(
 ) -> None:
     """Remove the received files of studies that are analysed and taken by every destination.
 
-    What failed, is held, or was not taken stays, however old. The journal remembers all: a
+    What failed, is held, was not taken or not committed stays, however old. The journal remembers all: a
     study that is sent again is neither analysed nor sent a second time. Works while a node runs.
     Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
     """

@@ -7,6 +7,7 @@ result cannot be changed after it was computed.
 
 from cad_node.domain.answer import Answer, Verdict
 from cad_node.domain.clean import Annotation, CleanFrame
+from cad_node.domain.commitment import CommitmentReport, EventReport, ReportAnswer
 from cad_node.domain.geometry import Box, PixelSpacing
 from cad_node.domain.image import (
     Frame,
@@ -49,7 +50,9 @@ __all__ = [
     "Box",
     "Calibration",
     "CleanFrame",
+    "CommitmentReport",
     "Description",
+    "EventReport",
     "Frame",
     "FrameResult",
     "ImageReference",
@@ -71,6 +74,7 @@ __all__ = [
     "Quadrant",
     "ReceivedInstance",
     "Refusal",
+    "ReportAnswer",
     "ScanPlane",
     "SizeComparison",
     "SonographerNotes",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
 
 from cad_node.deliver import Destination
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError, JobError
 from cad_node.jobs.faults import describe
+from cad_node.jobs.thread import JobThread
 from cad_node.logs import study_context
 from cad_node.settings import JobsSettings
 from cad_node.store.journal import Journal
@@ -24,13 +24,11 @@ from cad_node.store.schema import DeliveryRecord
 
 logger = logging.getLogger(__name__)
 
-# An operator's retry comes from another process, which cannot wake the courier.
-_LOOK_S = 1.0
 # A destination with many deliveries waiting is knocked at this often, however long each one waits.
 _LONGEST_PAUSE_S = 300.0
 
 
-class Courier:
+class Courier(JobThread):
     """Delivers to one destination what the journal says is due.
 
     Parameters
@@ -41,6 +39,8 @@ class Courier:
         Stable name of this machine: what it was sending when it died is sent again.
     clock
         Seconds since 1970; the same as the journal's.
+    commitment
+        Whether the destination is to say that it keeps what it took.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class Courier:
         settings: JobsSettings,
         executor: str,
         clock: Callable[[], float] = time.time,
+        *,
+        commitment: bool = False,
     ) -> None:
+        super().__init__(f"courier-{name}")
         self._name = name
         self._destination = destination
         self._journal = journal
@@ -60,29 +63,9 @@ class Courier:
         self._settings = settings
         self._executor = executor
         self._clock = clock
+        self._commitment = commitment
         self._failures = 0
         self._resume_at = 0.0
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"courier-{name}", daemon=True)
-
-    def start(self) -> None:
-        """Begin to deliver."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look at once: something may be due."""
-        self._wake.set()
-
-    def ask_to_stop(self) -> None:
-        """Begin no further delivery."""
-        self._stopping.set()
-        self._wake.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the delivery in progress; whether it ended in time."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
 
     def deliver_next(self) -> bool:
         """Make one attempt at what is due for longest; False where there is nothing to do now."""
@@ -95,17 +78,12 @@ class Courier:
             self._attempt(record)
         return True
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                did = self.deliver_next()
-            except Exception as error:  # the journal is away: the courier must outlive that
-                did = False
-                logger.error("courier %s: %s", self._name, describe(error))
-                self._resume_at = self._clock() + self._settings.retry_first_s
-            if not did:
-                self._wake.wait(_LOOK_S)
-                self._wake.clear()
+    def do_next(self) -> bool:
+        """The same, as its thread calls it."""
+        return self.deliver_next()
+
+    def _rest(self) -> None:
+        self._resume_at = self._clock() + self._settings.retry_first_s
 
     def _attempt(self, record: DeliveryRecord) -> None:
         outgoing, uid = self._journal.outgoing, record.study_instance_uid
@@ -130,7 +108,7 @@ class Courier:
         except Exception as error:  # a fault of ours; the next delivery may fare better
             self._postpone(record, type(error).__name__, describe(error))
         else:
-            outgoing.sent(record)
+            outgoing.sent(record, commitment=self._commitment)
             logger.info("sent to %s in %.1f s", self._name, time.monotonic() - started)
             self._reached()
 
@@ -150,13 +128,8 @@ class Courier:
             self._journal.outgoing.given_up(record, error, problem)
             logger.error("given up on %s after %d attempts: %s", self._name, record.attempts, problem)
         else:
-            delay_s = self._delay_s(record.attempts) * spread
+            delay_s = self._settings.delay_s(record.attempts) * spread
             self._journal.outgoing.postpone(record, error, problem, delay_s)
             logger.warning("%s: again in %.0f s: %s", self._name, delay_s, problem)
         self._failures += 1
-        self._resume_at = now + min(self._delay_s(self._failures), _LONGEST_PAUSE_S) * spread
-
-    def _delay_s(self, attempts: int) -> float:
-        """Wait after the nth failure, doubling."""
-        doubled = self._settings.retry_first_s * 2.0 ** min(attempts - 1, 30)
-        return min(doubled, self._settings.retry_longest_s)
+        self._resume_at = now + min(self._settings.delay_s(self._failures), _LONGEST_PAUSE_S) * spread

@@ -3,8 +3,9 @@
 The journal is the truth about every study; the job engine and the couriers only
 act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
-be delivered in `outgoing.py`, what is to be analysed again in `reanalysis.py`, what
-radiologists said in `answers.py`, what is finished and may go in `retention.py`.
+be delivered in `outgoing.py`, what destinations are committed to in `commitments.py`,
+what is to be analysed again in `reanalysis.py`, what radiologists said in `answers.py`,
+what is finished and may go in `retention.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cad_node.domain import StoredInstance
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
 from cad_node.store.answers import Answers
+from cad_node.store.commitments import Commitments
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.reanalysis import Reanalysis, drop_orders
@@ -73,6 +75,7 @@ class Journal:
         self._reading = reading(engine)
         self._clock = clock
         self.outgoing = Outgoing(engine, clock)
+        self.commitments = Commitments(engine, clock)
         self.revisions = Revisions(engine, self.outgoing, clock)
         self.reanalysis = Reanalysis(engine, clock)
         self.answers = Answers(engine, self.outgoing)

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from cad_node.domain import Verdict
 from cad_node.errors import JobError
+from cad_node.store.commitments import forget_commitment, want_commitment
 from cad_node.store.database import insert_if_absent, reading
 from cad_node.store.decision import decision
 from cad_node.store.schema import (
@@ -191,9 +192,17 @@ class Outgoing:
         connection.execute(deliveries.update().where(*_same(record)).values(state=state))
         return False
 
-    def sent(self, record: DeliveryRecord) -> None:
-        """Note that the destination holds everything."""
-        self._end(record, DeliveryState.SENT, "", "")
+    def sent(self, record: DeliveryRecord, *, commitment: bool = False) -> None:
+        """Note that the destination took everything; with `commitment` it is to say that it keeps it."""
+        now = self._clock()
+        with self._engine.begin() as connection:
+            connection.execute(
+                deliveries.update()
+                .where(*_same(record))
+                .values(state=DeliveryState.SENT, finished_at=now, error="", problem="")
+            )
+            if commitment:
+                want_commitment(connection, record, now)
 
     def refused(self, record: DeliveryRecord, error: str, problem: str) -> None:
         """Note a refusal for ever: not tried again until an operator says so."""
@@ -280,6 +289,7 @@ class Outgoing:
                 )
             )
             if changed.rowcount and record.state is DeliveryState.SENT:
+                forget_commitment(connection, record)
                 connection.execute(
                     sent_objects.delete().where(
                         sent_objects.c.study_instance_uid == record.study_instance_uid,

@@ -1,8 +1,9 @@
 """What may be removed of studies that are finished, and its removal.
 
-A study is finished once it is closed, analysed, and taken by every destination; anything
-short of that keeps it. The journal keeps its rows: a removed study that is sent again is
-known, and is neither analysed nor sent a second time.
+A study is finished once it is closed, analysed, and taken by every destination, with its
+commitment where that is asked for; anything short of that keeps it. The journal keeps its
+rows: a removed study that is sent again is known, and is neither analysed nor sent a
+second time.
 
 Nothing received is lost on the way. A study's folder is taken out of the spool in one
 rename, while its row is locked; a file in it that the journal does not know yet has come
@@ -15,9 +16,10 @@ import contextlib
 import filecmp
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -27,8 +29,10 @@ from cad_node.store.database import reading
 from cad_node.store.schema import (
     UNDER_WAY,
     UNFINISHED,
+    CommitmentState,
     DeliveryState,
     RevisionState,
+    commitments,
     deliveries,
     instances,
     revisions,
@@ -52,6 +56,7 @@ class Standing(StrEnum):
     FAILED = "kept: failed"
     HELD = "kept: held for the radiologist's answer"
     NOT_TAKEN = "kept: a destination has not taken it"
+    NOT_COMMITTED = "kept: a destination has not committed itself to it"
 
 
 class Retention:
@@ -105,11 +110,30 @@ class Retention:
             return Standing.UNDER_WAY
         if DeliveryState.HELD in ways:
             return Standing.HELD
-        if any(row.revision == made[-1].revision and row.state in _NOT_TAKEN for row in sent):
-            return Standing.NOT_TAKEN
+        if not_taken := self._not_taken(connection, uid, made[-1].revision, sent):
+            return not_taken
         times = [study.last_instance_at, *(row.finished_at or row.created_at for row in made)]
         times += [row.finished_at or row.since for row in sent]
+        kept = sa.select(commitments).where(commitments.c.study_instance_uid == uid)
+        times += [row.finished_at or row.since for row in connection.execute(kept)]
         return Standing.RECENT if max(times) > self._clock() - days * 86400 else Standing.FINISHED
+
+    @staticmethod
+    def _not_taken(
+        connection: Connection, uid: str, revision: str, sent: Sequence[sa.Row[Any]]
+    ) -> Standing | None:
+        """What the newest revision lacks at a destination; what it replaced need not have been taken."""
+        newest = {row.destination: row.state for row in sent if row.revision == revision}
+        if any(state in _NOT_TAKEN for state in newest.values()):
+            return Standing.NOT_TAKEN
+        query = sa.select(commitments.c.destination).where(
+            commitments.c.study_instance_uid == uid,
+            commitments.c.revision == revision,
+            commitments.c.state != CommitmentState.COMMITTED,
+        )
+        if any(newest.get(name) == DeliveryState.SENT for name in connection.scalars(query)):
+            return Standing.NOT_COMMITTED
+        return None
 
 
 def take_away(inbox: Path, study_instance_uid: str) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from cad_node.domain import MadeBy, Verdict
 
 # Raised with every change of the tables; an older journal is then migrated or refused.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Statements that bring a journal from a version to the next; new tables are made without one.
 # `{schema}` is the name of the PostgreSQL schema and a dot, or nothing.
@@ -24,6 +24,7 @@ MIGRATIONS = {
         f"ALTER TABLE {{schema}}revisions ADD COLUMN {name} VARCHAR({length}) NOT NULL DEFAULT ''"
         for name, length in (("made_for", 64), ("made_by", 64), ("model", 160), ("model_sha256", 64))
     ),
+    3: (),  # tables that were added
 }
 
 
@@ -129,6 +130,50 @@ class DeliveryRecord:
     error: str
     problem: str
     hold: bool = False
+
+
+class CommitmentState(StrEnum):
+    """How far the PACS has come in committing itself to a delivery that it was sent.
+
+    Reported: it said that some objects are missing or fail; what follows is to be decided.
+    """
+
+    TO_ASK = "to_ask"
+    ASKING = "asking"
+    ASKED = "asked"
+    REPORTED = "reported"
+    COMMITTED = "committed"
+    NOT_COMMITTED = "not_committed"
+
+
+UNSETTLED = (
+    CommitmentState.TO_ASK,
+    CommitmentState.ASKING,
+    CommitmentState.ASKED,
+    CommitmentState.REPORTED,
+)
+
+
+@dataclass(frozen=True)
+class CommitmentRecord:
+    """The commitment of one destination to one revision, from when all of it was sent there.
+
+    `transaction_uid` is that of the latest request, `requests` how often was asked,
+    `attempts` how often in a row asking failed. `since` is when it was first to be asked
+    for; `next_attempt_at` when something is to be done about it.
+    """
+
+    study_instance_uid: str
+    revision: str
+    destination: str
+    state: CommitmentState
+    transaction_uid: str
+    requests: int
+    attempts: int
+    since: float
+    next_attempt_at: float
+    finished_at: float | None
+    problem: str
 
 
 class AnswerWay(StrEnum):
@@ -286,4 +331,45 @@ answers = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("received_at", sa.Double, nullable=False),
     sa.Index("answers_of_revision", "study_instance_uid", "revision"),
+)
+
+# Whether a destination is committed to what it was sent; a row only where the settings ask for that.
+commitments = sa.Table(
+    "commitments",
+    metadata,
+    sa.Column("study_instance_uid", _UID, primary_key=True),
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("transaction_uid", _UID, nullable=False, default=""),
+    sa.Column("requests", sa.Integer, nullable=False, default=0),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("executor", sa.String(64), nullable=False, default=""),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("next_attempt_at", sa.Double, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("problem", sa.Text, nullable=False, default=""),
+    sa.Index("commitments_due", "destination", "state", "next_attempt_at"),
+)
+
+# Every request, noted before it goes out: its report may come at any time later.
+commitment_requests = sa.Table(
+    "commitment_requests",
+    metadata,
+    sa.Column("transaction_uid", _UID, primary_key=True),
+    sa.Column("study_instance_uid", _UID, nullable=False),
+    sa.Column("revision", sa.String(32), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("asked_at", sa.Double, nullable=False),
+    sa.Column("reported_at", sa.Double),
+    sa.Index("commitment_requests_of_delivery", "study_instance_uid", "revision", "destination"),
+)
+
+# What was asked about. Failure reason 0: committed; none: nothing was said of it.
+commitment_objects = sa.Table(
+    "commitment_objects",
+    metadata,
+    sa.Column("transaction_uid", _UID, primary_key=True),
+    sa.Column("sop_instance_uid", _UID, primary_key=True),
+    sa.Column("failure_reason", sa.Integer),
 )

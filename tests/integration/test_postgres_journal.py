@@ -14,7 +14,14 @@ from psycopg import sql
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from tests.unit.jobs.stubs import Clock
-from tests.unit.store import test_answers, test_journal, test_outgoing, test_reanalysis, test_retention
+from tests.unit.store import (
+    test_answers,
+    test_commitments,
+    test_journal,
+    test_outgoing,
+    test_reanalysis,
+    test_retention,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -28,7 +35,9 @@ def _cases(*modules: ModuleType) -> Iterator[Callable[..., None]]:
                 yield case
 
 
-CASES = list(_cases(test_answers, test_journal, test_outgoing, test_reanalysis, test_retention))
+CASES = list(
+    _cases(test_answers, test_commitments, test_journal, test_outgoing, test_reanalysis, test_retention)
+)
 
 
 @pytest.fixture
@@ -59,7 +68,8 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(
 ) -> None:
     test_answers.done(journal)
     with psycopg.connect(postgres_url, autocommit=True) as old:
-        old.execute("DROP TABLE cad_node.answers")
+        for table in ("answers", "commitments", "commitment_requests", "commitment_objects"):
+            old.execute(sql.SQL("DROP TABLE cad_node.{}").format(sql.Identifier(table)))
         old.execute("ALTER TABLE cad_node.deliveries DROP COLUMN hold")
         old.execute("UPDATE cad_node.deliveries SET state = 'waiting'")
         for column in ("made_for", "made_by", "model", "model_sha256"):
@@ -74,4 +84,5 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(
     assert [item.hold for item in again.outgoing.all()] == [False, False]
     assert again.outgoing.claim("pacs", "node-1") is not None
     assert again.answers.all() == []
+    assert again.commitments.all() == []
     again.close()

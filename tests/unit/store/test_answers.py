@@ -214,7 +214,8 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, jou
     done(journal)
     journal.close()
     with sqlite3.connect(tmp_path / JOURNAL_FILE) as old:
-        old.execute("DROP TABLE answers")
+        for table in ("answers", "commitments", "commitment_requests", "commitment_objects"):
+            old.execute(f"DROP TABLE {table}")
         old.execute("ALTER TABLE deliveries DROP COLUMN hold")
         old.execute("UPDATE deliveries SET state = 'waiting'")
         for column in ("made_for", "made_by", "model", "model_sha256"):
@@ -227,6 +228,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, jou
     assert [item.hold for item in again.outgoing.all()] == [False, False]
     assert again.outgoing.claim("pacs", "node-1") is not None
     assert again.answers.all() == []
+    assert again.commitments.all() == []
     assert [record.made_for for record in again.revisions.all()] == [""]
     again.close()
     with sqlite3.connect(tmp_path / JOURNAL_FILE) as new:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cad_node.domain import MadeBy, Verdict
+from cad_node.domain import CommitmentReport, MadeBy, Verdict
 from cad_node.store.inbox import Inbox
 from cad_node.store.journal import Journal
 from cad_node.store.retention import (
@@ -118,6 +118,38 @@ def test_what_a_destination_has_not_taken_stays(journal: Journal, clock: Clock, 
     end(delivery, "DeliveryError", "no")
     clock.forward(1000 * DAY)
     assert standing(journal) is Standing.NOT_TAKEN
+
+
+def test_what_a_destination_is_not_committed_to_stays(journal: Journal, clock: Clock) -> None:
+    delivery = claimed(journal, done(journal, received(journal)))
+    journal.outgoing.sent(delivery, commitment=True)
+    clock.forward(1000 * DAY)
+    assert standing(journal) is Standing.NOT_COMMITTED
+    record = journal.commitments.due("pacs")
+    assert record is not None
+    transaction = journal.commitments.begin(record, ["1.2.3.9.1"], "node-1", 3600)
+    assert transaction is not None
+    journal.commitments.asked(transaction, 3600)
+    clock.forward(1000 * DAY)
+    assert standing(journal) is Standing.NOT_COMMITTED
+    journal.commitments.report(CommitmentReport(transaction, frozenset(["1.2.3.9.1"]), {}), ["pacs"])
+    clock.forward(29 * DAY)
+    assert standing(journal) is Standing.RECENT
+    clock.forward(2 * DAY)
+    assert standing(journal) is Standing.FINISHED
+
+
+def test_a_commitment_that_failed_keeps_the_study_and_one_to_what_was_replaced_does_not(
+    journal: Journal, clock: Clock
+) -> None:
+    journal.outgoing.sent(claimed(journal, done(journal, received(journal))), commitment=True)
+    (record,) = journal.commitments.all()
+    journal.commitments.end(record, "0x0122 SOP Class not supported")
+    clock.forward(1000 * DAY)
+    assert standing(journal) is Standing.NOT_COMMITTED
+    sent(journal, received(journal, number=2))
+    clock.forward(31 * DAY)
+    assert standing(journal) is Standing.FINISHED
 
 
 def test_what_the_newest_result_replaced_need_not_have_been_taken(journal: Journal, clock: Clock) -> None:
