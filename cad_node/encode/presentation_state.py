@@ -22,6 +22,7 @@ from highdicom.pr import (
     TextObject,
 )
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.valuerep import DA, TM
 
 from cad_node.domain import ImageResult, LengthUnit, Lesion
@@ -110,7 +111,7 @@ def _grey_pipeline(source: Source) -> dict[str, Any]:
     special: dict[str, Any] = {
         "presentation_lut_transformation": PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY")
     }
-    slope, intercept = display.get("RescaleSlope"), display.get("RescaleIntercept")
+    slope, intercept = (_first(display.get(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
     if slope and intercept is not None:
         special["modality_lut_transformation"] = ModalityLUTTransformation(
             rescale_intercept=intercept, rescale_slope=slope, rescale_type=display.get("RescaleType") or "US"
@@ -215,7 +216,8 @@ def label_lines(lesion: Lesion, context: Context) -> list[str]:
 def _put_aspect(dataset: Dataset, source: Source) -> None:
     """Show pixels as the source asks for; the calibration of a region is not that of the whole picture."""
     aspect = source.display.get("PixelAspectRatio")
-    if aspect is not None and len(aspect) == 2 and all(int(part) > 0 for part in aspect):
+    # One value is none: Pixel Aspect Ratio has two.
+    if isinstance(aspect, (MultiValue, list)) and len(aspect) == 2 and all(int(part) > 0 for part in aspect):
         dataset.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = [
             int(part) for part in aspect
         ]

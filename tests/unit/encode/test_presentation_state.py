@@ -118,6 +118,17 @@ def test_half_a_window_is_none(attributes: dict[str, Any], templates: Templates)
     assert "RescaleSlope" not in made
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [{"PixelAspectRatio": [1]}, {"RescaleSlope": ["1", "1"], "RescaleIntercept": ["0", "0"]}],
+)
+def test_an_attribute_of_another_multiplicity_costs_no_state(
+    attributes: dict[str, Any], templates: Templates
+) -> None:
+    made = state(us_image(attributes=attributes), TWO, templates)
+    assert made.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio == [1, 1]
+
+
 def test_a_source_of_reversed_grey_stays_reversed(templates: Templates) -> None:
     source = us_image()
     source.PhotometricInterpretation = "MONOCHROME1"
