@@ -27,6 +27,7 @@ from pydicom.valuerep import PersonName, validate_value
 
 from cad_node.codes import LATERALITY, Concept
 from cad_node.domain import ImageReference
+from cad_node.encode.validate import keep_whole_items
 
 _STUDY_MODULES = (
     "patient",
@@ -180,6 +181,7 @@ def _study_attributes(header: Dataset) -> Dataset:
     if isinstance(offset, str) and offset and _is_valid("SH", offset):
         study.TimezoneOffsetFromUTC = offset
     study.pop("StudyInstanceUID", None)
+    keep_whole_items(study, _STUDY_MODULES)
     return study
 
 
@@ -209,6 +211,8 @@ def _copied_element(header: Dataset, tag: BaseTag, keyword: str) -> DataElement 
             return DataElement(tag, "SQ", [_copied_item(item) for item in element.value])
         value = _plain(element.value)
     except _UNREADABLE:  # what pydicom cannot convert is not repeated
+        return None
+    if element.VR == "UI" and not value:  # names nothing
         return None
     if keyword not in _IDENTIFIERS:
         if not _is_valid(element.VR, value):

@@ -10,7 +10,7 @@ never sent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -101,11 +101,17 @@ def _rules(sop_class_uid: str) -> dict[str, _Rule]:
     iods = get_sop_class_iod_map()
     if sop_class_uid not in iods:
         raise EncodeError(f"No rules are known for SOP Class {sop_class_uid}.")
+    modules = get_iod_module_map()[iods[sop_class_uid]]
+    return _tree(
+        module["key"] for module in modules if module["usage"] == "M" and module["key"] != _CONTENT_MODULE
+    )
+
+
+def _tree(modules: Iterable[str]) -> dict[str, _Rule]:
+    """What modules want, as one tree."""
     tree: dict[str, _Rule] = {}
-    for module in get_iod_module_map()[iods[sop_class_uid]]:
-        if module["usage"] != "M" or module["key"] == _CONTENT_MODULE:
-            continue
-        for item in get_module_attribute_map()[module["key"]]:
+    for module in modules:
+        for item in get_module_attribute_map()[module]:
             here = tree
             for parent in item["path"]:
                 here = _rule(here, parent).inside
@@ -113,6 +119,45 @@ def _rules(sop_class_uid: str) -> dict[str, _Rule]:
             wanted = "3" if item["path"] and item["path"][-1] in _FUNCTIONAL_GROUPS else item["type"]
             rule.type = min(rule.type, wanted)
     return tree
+
+
+def keep_whole_items(dataset: Dataset, modules: tuple[str, ...]) -> None:
+    """Take away items of sequences that lack what a module wants of them, and sequences that this empties.
+
+    For attributes that are repeated from elsewhere: a code without a meaning in the source
+    is no reason to have no result.
+    """
+    _keep_whole(dataset, _module_rules(modules))
+
+
+@lru_cache(maxsize=1)
+def _module_rules(modules: tuple[str, ...]) -> dict[str, _Rule]:
+    return _tree(modules)
+
+
+def _keep_whole(dataset: Dataset, rules: dict[str, _Rule]) -> None:
+    for element in list(dataset):
+        if element.VR != "SQ" or not element.value:
+            continue
+        inside = rules[element.keyword].inside if element.keyword in rules else {}
+        for item in element.value:
+            _keep_whole(item, inside)
+        whole = [item for item in element.value if len(item) and _is_whole(item, inside)]
+        if whole:
+            dataset[element.tag].value = whole
+        else:
+            del dataset[element.tag]
+
+
+def _is_whole(item: Dataset, rules: dict[str, _Rule]) -> bool:
+    if next(_missing(item, rules, ""), None) is not None:
+        return False
+    if "CodeMeaning" not in rules:
+        return True
+    # PS3.3 table 8.8-1, conditions of the code itself.
+    if item.get("URNCodeValue"):
+        return True
+    return bool(item.get("CodingSchemeDesignator") and (item.get("CodeValue") or item.get("LongCodeValue")))
 
 
 def _rule(rules: dict[str, _Rule], keyword: str) -> _Rule:

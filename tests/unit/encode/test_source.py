@@ -71,6 +71,47 @@ def test_a_value_that_its_vr_does_not_allow_is_left_out(
     assert not recwarn.list
 
 
+def _item(**attributes: str) -> Dataset:
+    item = Dataset()
+    for keyword, value in attributes.items():
+        setattr(item, keyword, value)
+    return item
+
+
+CODE = {"CodeValue": "USBR", "CodingSchemeDesignator": "L", "CodeMeaning": "US breast"}
+STUDY = "1.2.840.10008.3.1.2.3.1"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "item"),
+    [
+        ("ReferencedStudySequence", _item(ReferencedSOPClassUID=STUDY, ReferencedSOPInstanceUID="")),
+        ("ReferencedStudySequence", _item(ReferencedSOPClassUID=STUDY)),
+        ("ReferencedStudySequence", Dataset()),
+        ("ReferencedPatientSequence", _item(ReferencedSOPInstanceUID="1.2.3")),
+        ("OtherPatientIDsSequence", _item(PatientID="X2")),
+        *(("ProcedureCodeSequence", _item(**{**CODE, missing: ""})) for missing in CODE),
+        ("ReferringPhysicianIdentificationSequence", _item(InstitutionName="here")),
+        ("AdmittingDiagnosesCodeSequence", _item(CodeMeaning="lump")),
+    ],
+)
+def test_an_item_that_is_not_whole_is_not_repeated_and_costs_no_result(
+    keyword: str, item: Dataset, templates: Templates
+) -> None:
+    header = us_image()
+    setattr(header, keyword, [item])
+    for dataset in results(as_read(header), templates):
+        assert keyword not in dataset
+
+
+def test_whole_items_are_repeated_beside_those_that_are_not(templates: Templates) -> None:
+    header = us_image()
+    header.ProcedureCodeSequence = [_item(CodeValue="X"), _item(**CODE)]
+    for dataset in results(as_read(header), templates):
+        (code,) = dataset.ProcedureCodeSequence
+        assert code.CodeMeaning == "US breast"
+
+
 def test_a_patient_id_that_is_too_long_is_repeated_all_the_same(templates: Templates) -> None:
     header = with_raw(us_image(), "PatientID", b"7" * 70)
     for dataset in results(header, templates):
