@@ -112,6 +112,17 @@ def test_whole_items_are_repeated_beside_those_that_are_not(templates: Templates
         assert code.CodeMeaning == "US breast"
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize("which", ["study_instance_uid", "series_instance_uid", "sop_instance_uid"])
+def test_a_uid_with_leading_zeros_is_repeated_as_it_is(which: str, templates: Templates) -> None:
+    header = us_image(**{which: "1.2.840.113619.20240102.08.05"})  # type: ignore[arg-type]
+    seg, report = results(header, templates)
+    assert seg.StudyInstanceUID == report.StudyInstanceUID == header.StudyInstanceUID
+    (series,) = seg.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == header.SeriesInstanceUID
+    assert series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == header.SOPInstanceUID
+
+
 def test_a_patient_id_that_is_too_long_is_repeated_all_the_same(templates: Templates) -> None:
     header = with_raw(us_image(), "PatientID", b"7" * 70)
     for dataset in results(header, templates):
