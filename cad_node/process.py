@@ -121,7 +121,8 @@ class Processor:
             variants=all_variants(self.settings),
             predecessors=[dataset for dataset in earlier if dataset.Modality == "SR"],
             previews=pictures,
-            made_at=task.made_at,
+            # Scanners seldom say their zone, and times without one are read as the hospital's own.
+            made_at=task.made_at.astimezone(),
             reuse=by_uid.get,
             invalid_dir=self.settings.data_dir / INVALID_DIR,
         )

@@ -1,5 +1,6 @@
 import csv
 import json
+import time as clock
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,14 +201,16 @@ class _Archive:
         self._settings = NodeSettings(data_dir=folder / "data")
         self._patch = monkeypatch
 
-    def process(self, model: str) -> dict[str, Dataset]:
-        """The study's objects, by UID."""
+    def processor(self, model: str) -> Processor:
         image = findings.analysed(self.source, {1: [(1, findings.LARGE, findings.MALIGNANT)]})
         found = findings.study(image, model_sha256=model * 64)
         self._patch.setattr("cad_node.process.analyse", lambda *_: found)
         unused = Steps(lambda _: None, lambda _: iter(()), Mock(), found.provenance)
-        processor = Processor(self._settings, self.templates, unused, model)
-        run = ArchiveRun(processor.process, self.output, model, {})
+        return Processor(self._settings, self.templates, unused, model)
+
+    def process(self, model: str) -> dict[str, Dataset]:
+        """The study's objects, by UID."""
+        run = ArchiveRun(self.processor(model).process, self.output, model, {})
         (outcome,) = run.run({self.uid: (self.file,)}, 1)
         assert not outcome.failed
         objects = [dcmread(path) for path in (self.output / self.uid).glob("*.dcm")]
@@ -296,3 +299,27 @@ def test_a_file_elsewhere_with_the_same_content_is_no_change(archive: _Archive) 
 
     assert archive.process("a") == before
     assert not (archive.output / archive.uid / OUTDATED_FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    ("declared", "date", "time"), [("", "20260304", "140607"), ("-0600", "20260303", "230607")]
+)
+def test_content_time_is_the_hospital_s_unless_the_image_declares_its_zone(
+    archive: _Archive,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    declared: str,
+    date: str,
+    time: str,
+) -> None:
+    _change(archive, **({"TimezoneOffsetFromUTC": declared} if declared else {}))
+    monkeypatch.setenv("TZ", "JST-9")
+    clock.tzset()
+    try:
+        archive.processor("a").process(StudyTask((archive.file,), tmp_path, findings.MADE_AT))
+    finally:
+        monkeypatch.undo()
+        clock.tzset()
+
+    report = dcmread(tmp_path / "sr.dcm")
+    assert (report.ContentDate, report.ContentTime) == (date, time)
