@@ -27,6 +27,7 @@ from cad_node.settings import NodeSettings
 from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
 from cad_node.store.results import RESULTS_FOLDER, ResultStore, object_files
+from cad_node.tls import look_at_files
 from cad_node.workers import Load, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Node:
 
     def __init__(self, settings: NodeSettings, load: Load = load_processor) -> None:
         self.settings = settings
+        look_at_files(settings)
         self.making = making(settings)
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -22,6 +23,7 @@ from pydicom.filewriter import dcmwrite
 from cad_node.domain import ReceivedInstance
 from cad_node.receive.scp import StorageScp
 from cad_node.settings import ReceiveSettings
+from tests.certificates import Pair
 
 US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -29,9 +31,17 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 
 class Receiver:
-    """A running receiver on a free port that keeps what it accepts in a list."""
+    """A running receiver on a free port that keeps what it accepts in a list.
 
-    def __init__(self, spill_folder: Path | None = None, **settings: Any) -> None:
+    With a pair it speaks TLS, and `connect` and `send` do.
+    """
+
+    def __init__(self, spill_folder: Path | None = None, pair: Pair | None = None, **settings: Any) -> None:
+        self.tls: ssl.SSLContext | None = None
+        if pair is not None:
+            settings |= {"tls_certificate": pair.certificate, "tls_key": pair.key}
+            self.tls = ssl.create_default_context(cafile=pair.certificate)
+            self.tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self.accepted: list[ReceivedInstance] = []
         self.error: Exception | None = None
         self.room = True
@@ -44,6 +54,14 @@ class Receiver:
     @property
     def port(self) -> int:
         return self.scp.port
+
+    def connect(self) -> RawPeer:
+        """A peer that says what it likes."""
+        return RawPeer(self.port, tls=self.tls)
+
+    def send(self, datasets: Sequence[Dataset], **options: Any) -> list[int]:
+        """Send in one association; returns the status of each."""
+        return send(self.port, datasets, **({"tls": self.tls} | options))
 
     def _accept(self, received: ReceivedInstance) -> None:
         if self.error is not None:
@@ -135,8 +153,10 @@ def _even(uid: str) -> bytes:
 class RawPeer:
     """A TCP connection that says what it likes."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection((host, port), 10)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self.answer = b""
 
     def __enter__(self) -> RawPeer:
@@ -209,9 +229,10 @@ class Sender(RawPeer):
         port: int,
         contexts: Sequence[tuple[str, str]] = ((US_IMAGE, EXPLICIT), (VERIFICATION, EXPLICIT)),
         host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(port, host)
+        super().__init__(port, host, tls)
         self._contexts = list(contexts)
         numbered = [(2 * number + 1, *context) for number, context in enumerate(contexts)]
         self.kind = self.associate(contexts=numbered, **options)

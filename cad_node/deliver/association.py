@@ -6,14 +6,21 @@ listens, whoever listens is no PACS or lets the node not in, the PACS hangs, it 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 
-from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
+from cad_node.deliver.secure import application_entity, tls_failure, why_no_tls
+from cad_node.errors import (
+    DeliveryError,
+    DestinationRefusedError,
+    DestinationUnreachableError,
+    SettingsError,
+)
 from cad_node.settings import CStoreDestinationSettings
 
 # PS3.8 table 9-21: (source, reason) of an A-ASSOCIATE-RJ.
@@ -67,7 +74,11 @@ def open_association(
     DestinationRefusedError
         Not with these contexts, or not with this peer.
     """
-    ae = AE(ae_title=settings.calling_ae_title)
+    try:
+        ae = application_entity(settings)
+    except SettingsError as error:
+        problem = error.problem.rstrip(".")
+        raise unreachable(settings, f"cannot be spoken to over TLS: {problem}", error.hint) from error
     ae.connection_timeout = settings.timeout_s
     ae.acse_timeout = settings.timeout_s
     ae.dimse_timeout = settings.timeout_s
@@ -117,30 +128,32 @@ def _not_established(
     if association.dul.socket is not None and association.dul.socket.socket is not None:
         association.dul.socket.socket.close()
     where = f"{settings.host}:{settings.port}"
+    no_tls = tls_failure(association)
     if not heard.connected:
-        return unreachable(
-            settings,
-            f"cannot be reached at {where}",
-            "Check host and port, that the PACS runs, and that no firewall is between.",
-        )
+        what = f"cannot be reached at {where}"
+        hint = "Check host and port, that the PACS runs, and that no firewall is between."
+        return unreachable(settings, *(why_no_tls(settings, no_tls) if no_tls else (what, hint)))
     if heard.rejection is not None:
         return _rejected(settings, heard.rejection)
     if association.accepted_contexts:
         return unreachable(settings, "accepted the association and ended it at once", "See its log.")
     if association.acceptor.primitive is not None:
         return refused(settings, "takes none of the objects: no presentation context was accepted")
-    if heard.ended:
-        return unreachable(
-            settings,
-            f"took the connection at {where} and closed or aborted it without an answer",
-            "Check that port is the PACS's DICOM port and that it lets this node's address in; "
-            "its log may say more.",
+    if isinstance(no_tls, ssl.SSLError):
+        # By TLS 1.3 a peer may refuse our certificate when the handshake is over for us.
+        what, hint = why_no_tls(settings, no_tls)
+    elif heard.ended:
+        what = f"took the connection at {where} and closed or aborted it without an answer"
+        wrong = (
+            "it wants no other certificate of the node" if settings.tls else "port is the PACS's DICOM port"
         )
-    return unreachable(
-        settings,
-        f"took the connection at {where} and gave no answer within {settings.timeout_s:g} s",
-        "The PACS hangs or is very busy, or port is not its DICOM port: see its log, or raise timeout_s.",
-    )
+        hint = f"Check that {wrong} and that it lets this node's address in; its log may say more."
+    else:
+        what = f"took the connection at {where} and gave no answer within {settings.timeout_s:g} s"
+        hint = (
+            "The PACS hangs or is very busy, or port is not its DICOM port: see its log, or raise timeout_s."
+        )
+    return unreachable(settings, what, hint)
 
 
 def _rejected(settings: CStoreDestinationSettings, answer: A_ASSOCIATE) -> DeliveryError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from pynetdicom.transport import AddressInformation
 
 from cad_node.receive.connection import HardenedSocket, HardenedUpperLayer, Limits
 from cad_node.receive.incoming import IncomingDataset, StoreRequest
-from cad_node.receive.messages import HardenedDimse
+from cad_node.receive.messages import HardenedDimse, ProtocolViolationError
 
 if TYPE_CHECKING:
     from cad_node.receive.server import ReceiveServer
@@ -47,8 +48,10 @@ class NodeAssociation(Association):
         contexts: list[PresentationContext],
         limits: Limits,
         begin: Callable[[StoreRequest], IncomingDataset],
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
+        self._tls = tls
         self._receive_server = server
         self._begin = begin
         self.admitted = False
@@ -100,6 +103,8 @@ class NodeAssociation(Association):
     def run_reactor(self) -> None:
         """Negotiate, serve, and leave nothing behind, whatever the peer does."""
         try:
+            if self._tls is not None and not self._client.secure(self._tls()):
+                return
             self.dul.start()
             self._started_dul = True
             self._dul_ready.wait()
@@ -108,13 +113,16 @@ class NodeAssociation(Association):
                 self._negotiate(primitive)
             if self.is_established:
                 self._run_reactor()
+        except ProtocolViolationError as error:
+            logger.warning("Connection from %s closed: %s", self.requestor.address_info.address, error)
         except Exception as error:
             logger.warning("Association ended: it failed with %s.", type(error).__name__)
         finally:
             self.is_established = False
             self._client._shut()
             self.dul.kill_dul()
-            self.dul.join(5)
+            if self._started_dul:
+                self.dul.join(5)
             self.messages.discard()
             self._client.release()
             self._receive_server.forget(self)

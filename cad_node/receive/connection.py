@@ -15,16 +15,19 @@ import logging
 import queue
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket
 
+from cad_node.receive.handshake import why_no_handshake
 from cad_node.receive.messages import PresentationData, ProtocolViolationError
+from cad_node.tls import TlsSocket
 
 if TYPE_CHECKING:
     from cad_node.receive.association import NodeAssociation
@@ -40,6 +43,8 @@ _LINGER_S = 0.5
 
 # PS3.8 section 9.3: PDU types.
 _ASSOCIATE_RQ, _P_DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x01, 0x04, 0x05, 0x06, 0x07
+# RFC 8446 section 5.1: a TLS connection begins with a record of this type.
+_TLS_HANDSHAKE = 0x16
 # A-ABORT by the service provider, reason not specified (PS3.8 table 9-26).
 _ABORT_PDU = bytes((_ABORT, 0, 0, 0, 0, 4, 0, 0, 2, 0))
 
@@ -71,6 +76,61 @@ class HardenedSocket(AssociationSocket):
         self._poller.register(self._wake_reader, select.POLLIN)
         self._fileno = client.fileno()
         self._client = client
+        self._tls: TlsSocket | None = None
+        self._is_shut = False
+
+    def secure(self, context: ssl.SSLContext) -> bool:
+        """Speak TLS from now on; within the time that the first PDU has to arrive in.
+
+        Returns
+        -------
+        bool
+            False where the peer left without a word, as those do that see whether a port is open.
+
+        Raises
+        ------
+        ProtocolViolationError
+            It speaks no TLS, or is not let in; the connection is closed.
+        """
+        try:
+            first = self._first_byte()
+            if first == bytes((_ASSOCIATE_RQ,)):
+                self._answer_without_tls()
+                raise ProtocolViolationError("it speaks DICOM without TLS, which this port does not.")
+            if first:
+                self._shake_hands(context)
+        except OSError as error:
+            self._shut()
+            raise ProtocolViolationError(why_no_handshake(error)) from error
+        return bool(first)
+
+    def _first_byte(self) -> bytes:
+        """What comes first, left to be read again; nothing when the peer is gone."""
+        self._client.settimeout(self._remaining())
+        try:
+            return self._client.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return b""
+
+    def _shake_hands(self, context: ssl.SSLContext) -> None:
+        client = cast(
+            TlsSocket, context.wrap_socket(self._client, server_side=True, do_handshake_on_connect=False)
+        )
+        self._client = self.socket = self._tls = client
+        if self._is_shut:  # by another thread, a moment ago
+            self._shut()
+        client.settimeout(self._remaining())
+        client.do_handshake()
+
+    def _remaining(self) -> float:
+        return max(0.001, self._deadline - time.monotonic())
+
+    def _answer_without_tls(self) -> None:
+        # Its request is read, or the closing would reset the connection before the answer is seen.
+        header = self.recv(6)
+        if header:
+            self.recv(struct.unpack(">BBL", header)[2])
+        self._refuse()
 
     def wake(self) -> None:
         """Let `ready` return at once."""
@@ -85,13 +145,16 @@ class HardenedSocket(AssociationSocket):
         dul = self.assoc.dul
         idle = dul.event_queue.empty() and dul.to_provider_queue.empty()
         try:
+            if self._tls is not None and self._tls.pending():
+                return True  # decrypted already: the descriptor does not tell
             found = self._poller.poll(100 if idle else 0)
             if any(descriptor != self._fileno for descriptor, _ in found):
                 self._wake_reader.recv(4096)
+            readable = any(descriptor == self._fileno for descriptor, _ in found)
+            return readable and (self._tls is None or self._tls.waits())
         except (OSError, ValueError):
             self.event_queue.put("Evt17")
             return False
-        return any(descriptor == self._fileno for descriptor, _ in found)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read the header of a PDU or, at the next call, its body.
@@ -139,6 +202,10 @@ class HardenedSocket(AssociationSocket):
     def _check_header(self, header: bytearray) -> None:
         kind, _, length = struct.unpack(">BBL", header)
         if not self._associated and kind not in (_ASSOCIATE_RQ, _ABORT):
+            if kind == _TLS_HANDSHAKE and self._tls is None:
+                raise ProtocolViolationError(
+                    "it speaks TLS, which this port does not: see receive.tls_certificate."
+                )
             raise ProtocolViolationError("it does not begin with an A-ASSOCIATE-RQ.")
         if kind == _ASSOCIATE_RQ:
             if self._associated:
@@ -176,6 +243,7 @@ class HardenedSocket(AssociationSocket):
         self._shut()
 
     def _shut(self) -> None:
+        self._is_shut = True
         with contextlib.suppress(OSError):
             self._client.shutdown(socket.SHUT_RDWR)
 

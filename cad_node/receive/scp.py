@@ -45,6 +45,7 @@ from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VER
 from cad_node.receive.server import ReceiveServer
 from cad_node.receive.status import SUCCESS, refusal_for, status_dataset
 from cad_node.settings import ReceiveSettings, is_loopback
+from cad_node.tls import ReceiverTls
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class StorageScp:
     Raises
     ------
     SettingsError
-        Nobody is named as a sender, but the address is not loopback.
+        Nobody is named as a sender, but the address is not loopback; or a file for TLS cannot be used.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class StorageScp:
         self._port = settings.port if port is None else port
         self._spill_folder = spill_folder
         self._contexts = supported_contexts()
+        self._tls = ReceiverTls(settings).context if settings.tls else None
         self._limits = Limits(
             settings.maximum_pdu_bytes, settings.maximum_instance_bytes, settings.network_timeout_s
         )
@@ -138,7 +140,8 @@ class StorageScp:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="receive", daemon=True
         )
         self._thread.start()
-        logger.info("Listening as %s on %s port %d", self._settings.ae_title, host, self.port)
+        how = "DICOM TLS" if self._settings.tls else "DICOM, without TLS"
+        logger.info("Listening as %s on %s port %d: %s", self._settings.ae_title, host, self.port, how)
 
     def stop(self) -> None:
         """Stop listening and end what is open; what was not answered will be sent again."""
@@ -169,7 +172,7 @@ class StorageScp:
 
     def _associate(self, server: ReceiveServer, client: Any, address: tuple[Any, ...]) -> NodeAssociation:
         association = NodeAssociation(
-            server, client, address, self._ae, self._contexts, self._limits, self._begin
+            server, client, address, self._ae, self._contexts, self._limits, self._begin, self._tls
         )
         association.bind(evt.EVT_C_STORE, self._store)
         return association

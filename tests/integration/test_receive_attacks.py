@@ -30,15 +30,19 @@ TIMEOUT_S = 1.5
 CLOSED_S = 20.0
 
 
-@pytest.fixture
-def receiver():
+@pytest.fixture(params=["plain", "TLS"])
+def receiver(request, authority):
+    """The same holds for both, whoever attacks inside TLS."""
     before = threading.active_count()
     with Receiver(
-        network_timeout_s=TIMEOUT_S, maximum_pdu_bytes=16384, maximum_instance_bytes=2_000_000
+        network_timeout_s=TIMEOUT_S,
+        maximum_pdu_bytes=16384,
+        maximum_instance_bytes=2_000_000,
+        pair=authority.issue() if request.param == "TLS" else None,
     ) as running:
         yield running
         # Whatever happened, a good sender is served and nothing is left over.
-        assert send(running.port, [us_image(rows=32, columns=32)]) == [0]
+        assert running.send([us_image(rows=32, columns=32)]) == [0]
         assert wait_until(lambda: not running.scp._server.associations)
     assert wait_until(lambda: threading.active_count() <= before)
 
@@ -59,34 +63,34 @@ def receiver():
 )
 def test_what_is_no_association_request_is_closed_at_once(receiver, first):
     began = time.monotonic()
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         peer.send(first)
         assert peer.closed_within(CLOSED_S)
     assert time.monotonic() - began < TIMEOUT_S
 
 
 def test_an_association_request_of_four_gigabytes_is_refused_unread(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         peer.send(pdu(1, b"", length=0xFFFFFFFF))
         assert peer.closed_within(TIMEOUT_S)
 
 
 def test_the_longest_association_request_is_bounded(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         peer.send(pdu(1, b"", length=MAXIMUM_ASSOCIATE_BYTES + 1))
         assert peer.closed_within(TIMEOUT_S)
 
 
 @pytest.mark.parametrize("filling", [b"\0", b"\xff", b"\x10\x00\x00\x00", b"\x20\x00\xff\xff"])
 def test_a_malformed_association_request_ends_the_connection(receiver, filling):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         body = associate_request()[6:80] + filling * 2000
         peer.send(pdu(1, body))
         assert peer.closed_within(CLOSED_S)
 
 
 def test_a_dribbled_association_request_is_cut_off(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         request = associate_request()
         began = time.monotonic()
         for number in range(len(request)):
@@ -97,27 +101,27 @@ def test_a_dribbled_association_request_is_cut_off(receiver):
 
 
 def test_a_silent_connection_is_closed(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert not peer.closed_within(TIMEOUT_S / 3)
         assert peer.closed_within(CLOSED_S)
 
 
 def test_a_silent_association_is_aborted(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         assert not peer.closed_within(TIMEOUT_S / 3)
         assert peer.closed_within(CLOSED_S)
 
 
 def test_a_stall_within_a_pdu_is_cut_off(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         peer.send(p_data(3, store_command("1.2.3"))[:40])
         assert peer.closed_within(CLOSED_S)
 
 
 def test_a_pdu_longer_than_negotiated_is_refused_unread(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         peer.send(p_data(3, store_command("1.2.3")))
         peer.send(pdu(4, b"", length=300_000_000))
@@ -127,7 +131,7 @@ def test_a_pdu_longer_than_negotiated_is_refused_unread(receiver):
 
 def test_a_data_set_in_drops_is_cut_off(receiver):
     """Each PDU is whole and in time, but they never come to an end."""
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         peer.send(p_data(3, store_command("1.2.3")))
         began = time.monotonic()
@@ -139,7 +143,7 @@ def test_a_data_set_in_drops_is_cut_off(receiver):
 
 def test_an_endless_data_set_is_aborted_at_the_limit_and_not_kept(receiver):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         peer.send(p_data(3, store_command("1.2.3")))
         began = time.monotonic()
@@ -176,7 +180,7 @@ def test_an_endless_data_set_is_aborted_at_the_limit_and_not_kept(receiver):
     ],
 )  # fmt: skip
 def test_what_breaks_the_protocol_is_aborted(receiver, messages):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         for message in messages:
             peer.send(message)
@@ -191,7 +195,7 @@ def test_requests_that_do_not_wait_for_answers_are_not_piled_up(receiver):
     accept = receiver.scp._accept
     receiver.scp._accept = lambda received: (answering.wait(CLOSED_S), accept(received))[1]
     one = p_data(3, store_command(image.SOPInstanceUID)) + p_data(2, dataset_bytes(image))
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         assert peer.associate() == 2
         for _ in range(3):
             peer.send(one)
@@ -202,7 +206,7 @@ def test_requests_that_do_not_wait_for_answers_are_not_piled_up(receiver):
 
 
 def test_a_peer_that_asks_for_ever_and_never_reads_is_cut_off(receiver):
-    with RawPeer(receiver.port) as peer:
+    with receiver.connect() as peer:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert peer.associate(contexts=((1, VERIFICATION, EXPLICIT),)) == 2
         peer.socket.settimeout(CLOSED_S)
