@@ -2,6 +2,7 @@
 
 C-STORE -> inbox -> journal -> (study complete) -> worker -> results -> destinations
 C-STORE -> inbox of answers -> journal -> (what was held is let go, or kept for good)
+N-EVENT-REPORT -> journal -> (what a destination is committed to, and what it is to be sent again)
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from cad_node.answers import ANSWERS_FOLDER, AnswerDesk
-from cad_node.deliver import Destination, make_destination
+from cad_node.deliver import Destination, commitment_scus, make_destination
 from cad_node.domain import ReceivedInstance, StoredInstance
 from cad_node.errors import SettingsError, SourceGoneError
+from cad_node.jobs.commitment import ReportDesk
 from cad_node.jobs.engine import JobEngine
 from cad_node.logs import study_context
 from cad_node.process import StudyTask, load_processor, making
 from cad_node.receive.contexts import ANSWER_CLASSES
-from cad_node.receive.scp import StorageScp
+from cad_node.receive.scp import Reports, StorageScp
 from cad_node.settings import NodeSettings
 from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
@@ -80,11 +82,14 @@ class Node:
             digest=self.making.digest,
         )
         self._told: set[str] = set()
+        asked = {name: scu.settings for name, scu in commitment_scus(settings).items()}
+        desk = ReportDesk(self.journal, asked)
         self.scp = StorageScp(
             settings.receive,
             accept=self._accept,
             has_room=self.inbox.has_room,
             spill_folder=self.inbox.incoming,
+            reports=Reports(desk.called, desk.record),
         )
 
     def start(self) -> None:

@@ -348,7 +348,7 @@ class CStoreDestinationSettings(_Destination):
         2.0,
         ge=0,
         le=60,
-        description="For so long the report is awaited in the association that asked; later in one that the PACS opens.",
+        description="So long the report is awaited in the association that asked; then in one that the PACS opens.",
     )
     commitment_timeout_s: float = Field(
         3600.0, gt=0, le=604800, description="No report for so long: commitment is asked for again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from cad_node.cli.options import Config
 from cad_node.errors import CadNodeError
 from cad_node.logs import quiet_libraries
 from cad_node.settings import NodeSettings, is_loopback, load_settings
+
+if TYPE_CHECKING:
+    from cad_node.deliver import CommitmentScu
 
 
 def check(config: Config = None) -> None:
@@ -38,7 +42,7 @@ def check(config: Config = None) -> None:
 
 
 def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
-    from cad_node.deliver import make_destination
+    from cad_node.deliver import commitment_scus, make_destination
 
     checks: list[tuple[str, Callable[[], str], int]] = [
         ("settings", lambda: "every key is known and within bounds", SETTINGS),
@@ -56,7 +60,21 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
             return "answers" if getattr(destination, "type", "") == "cstore" else "can be written to"
 
         checks.append((f"destination {destination.name}", echo, SOME_FAILED))
+    for name, scu in commitment_scus(settings).items():
+        checks.append((f"commitment of {name}", lambda scu=scu: _commitment(settings, scu), SOME_FAILED))  # type: ignore[misc]
     return checks
+
+
+def _commitment(settings: NodeSettings, scu: CommitmentScu) -> str:
+    scu.verify()
+    receive, destination = settings.receive, scu.settings
+    if is_loopback(receive.host) and not is_loopback(destination.host):
+        raise CadNodeError(
+            f"{destination.host} cannot report back: the node listens on {receive.host} alone.",
+            "Set receive.host to an address that it reaches.",
+        )
+    titles = " or ".join(destination.reporting_ae_titles)
+    return f"offered; {titles} reports to {destination.calling_ae_title} on {receive.host}:{receive.port}"
 
 
 def _model(settings: NodeSettings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +22,7 @@ from cad_node.settings import NodeSettings, load_settings
 if TYPE_CHECKING:
     from cad_node.domain import MadeBy
     from cad_node.store.journal import Journal
-    from cad_node.store.schema import DeliveryRecord, RevisionRecord
+    from cad_node.store.schema import CommitmentRecord, DeliveryRecord, RevisionRecord
 
 jobs_app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ jobs_app = typer.Typer(
 
 
 class JobState(StrEnum):
-    """What a study can be looked for by: its own state, or that of one of its deliveries."""
+    """What a study can be looked for by: its own state, or that of a delivery or of its commitment."""
 
     RECEIVING = "receiving"
     WAITING = "waiting"
@@ -46,11 +46,19 @@ class JobState(StrEnum):
     GIVEN_UP = "given_up"
     REJECTED = "rejected"
     SUPERSEDED = "superseded"
+    TO_ASK = "to_ask"
+    ASKING = "asking"
+    ASKED = "asked"
+    REPORTED = "reported"
+    COMMITTED = "committed"
+    NOT_COMMITTED = "not_committed"
 
 
 _STYLES = {
     "done": "green",
     "sent": "green",
+    "committed": "green",
+    "not_committed": "bold red",
     "failed": "bold red",
     "refused": "bold red",
     "given_up": "bold red",
@@ -78,6 +86,7 @@ def list_jobs(
         deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
         for delivery in journal.outgoing.all():
             deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
+        commitments = _by_delivery(journal.commitments.all())
         making = journal.reanalysis.announced(settings.jobs.executor_id)
         counts = journal.reanalysis.counts()
     newest = {
@@ -87,8 +96,15 @@ def list_jobs(
     rows: list[tuple[str | Text, ...]] = []
     for record in revisions:
         sent = deliveries.get((record.study_instance_uid, record.revision), [])
-        if state is None or state.value in {record.state.value, *(item.state.value for item in sent)}:
-            problem = record.problem or next((item.problem for item in sent if item.problem), "")
+        kept = [commitments[_key(item)] for item in sent if _key(item) in commitments]
+        states = {
+            record.state.value,
+            *(item.state.value for item in sent),
+            *(item.state.value for item in kept),
+        }
+        if state is None or state.value in states:
+            problems = [record.problem, *(item.problem for item in sent), *(item.problem for item in kept)]
+            problem = next(filter(None, problems), "")
             if record.made_for and record.state is RevisionState.WAITING:
                 mine = making is not None and record.made_for == making.digest
                 problem = (
@@ -100,7 +116,7 @@ def list_jobs(
                     str(record.number),
                     _state(record.state),
                     _made_by(record, newest.get(record.study_instance_uid), making),
-                    _summary(sent),
+                    _summary(sent, commitments),
                     problem,
                 )
             )
@@ -127,6 +143,13 @@ def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
         study = next(iter(journal.study_records(study_instance_uid)), None)
         revisions = journal.revisions.of_study(study_instance_uid)
         deliveries = journal.outgoing.of_study(study_instance_uid)
+        commitments = _by_delivery(journal.commitments.of_study(study_instance_uid))
+        failed = [
+            (record.destination, uid, reason)
+            for record in commitments.values()
+            if record.state.value == "not_committed"
+            for uid, reason in journal.commitments.open_objects(record).items()
+        ]
     if study is None:
         raise unknown_study(study_instance_uid)
     newest = max((record.number for record in revisions if record.state.value == "done"), default=None)
@@ -148,8 +171,11 @@ def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
             record.problem,
         )
     console.print(made)
-    sent = job_table("revision", "destination", "state", "attempts", "next attempt", "finished", "problem")
+    sent = job_table(
+        "revision", "destination", "state", "attempts", "next attempt", "finished", "commitment", "problem"
+    )
     for item in deliveries:
+        kept = commitments.get(_key(item))
         sent.add_row(
             str(item.number),
             item.destination,
@@ -157,9 +183,12 @@ def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
             str(item.attempts),
             job_time(item.next_attempt_at) if item.state.value == "waiting" else "",
             job_time(item.finished_at),
-            item.problem,
+            _state(kept.state) if kept else "",
+            item.problem or (kept.problem if kept else ""),
         )
     console.print(sent)
+    if failed:
+        console.print(_failed_table(failed))
 
 
 @jobs_app.command("retry")
@@ -173,6 +202,7 @@ def retry_job(
 ) -> None:
     """Process the newest revision again where it failed or its results are lost, and deliver what was not taken.
 
+    A destination that is not committed to it is asked again.
     A running node begins within a second or two; otherwise the next start does.
     """
     from cad_node.store.results import RESULTS_FOLDER, ResultStore
@@ -213,7 +243,7 @@ def recover_jobs(
 
 
 def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destination: str | None) -> list[str]:
-    from cad_node.store.schema import DeliveryState, RevisionState
+    from cad_node.store.schema import CommitmentState, DeliveryState, RevisionState
 
     uid = newest.study_instance_uid
     lost = newest.state is RevisionState.DONE and not has_results
@@ -234,9 +264,17 @@ def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destinat
         chosen = [item for item in mine if item.state in untaken]
     for item in chosen:
         journal.outgoing.retry(item)
-    return [f"Revision {newest.number} is delivered to {item.destination} again." for item in chosen] or [
-        f"Nothing to retry: revision {newest.number} is {newest.state.value}."
-    ]
+    lines = [f"Revision {newest.number} is delivered to {item.destination} again." for item in chosen]
+    if destination is None:
+        kept = _by_delivery(journal.commitments.of_study(uid))
+        for item in mine:
+            record = kept.get(_key(item))
+            if item.state is DeliveryState.SENT and record and record.state is CommitmentState.NOT_COMMITTED:
+                journal.commitments.start_over(record)
+                lines.append(
+                    f"{item.destination} is asked again to commit itself to revision {newest.number}."
+                )
+    return lines or [f"Nothing to retry: revision {newest.number} is {newest.state.value}."]
 
 
 @contextmanager
@@ -291,9 +329,36 @@ def _made_by(record: RevisionRecord, newest: int | None, making: MadeBy | None) 
     return f"{record.model or 'unknown'} ({how} now)" if how else record.model
 
 
-def _summary(deliveries: Sequence[DeliveryRecord]) -> Text:
-    parts = [Text.assemble(f"{item.destination} ", _state(item.state)) for item in deliveries]
+def _summary(
+    deliveries: Sequence[DeliveryRecord], commitments: Mapping[tuple[str, str, str], CommitmentRecord]
+) -> Text:
+    parts = []
+    for item in deliveries:
+        part = Text.assemble(f"{item.destination} ", _state(item.state))
+        # While anything is sent again, that is what there is to say.
+        if item.state.value == "sent" and (kept := commitments.get(_key(item))):
+            part.append(Text.assemble(" (", _state(kept.state), ")"))
+        parts.append(part)
     return Text(", ").join(parts)
+
+
+def _key(record: DeliveryRecord | CommitmentRecord) -> tuple[str, str, str]:
+    return record.study_instance_uid, record.revision, record.destination
+
+
+def _by_delivery(
+    records: Iterable[CommitmentRecord],
+) -> dict[tuple[str, str, str], CommitmentRecord]:
+    return {_key(record): record for record in records}
+
+
+def _failed_table(failed: Iterable[tuple[str, str, int | None]]) -> Table:
+    from cad_node.deliver.commitment import remedy
+
+    table = job_table("destination", "object not committed", "reason")
+    for destination, uid, reason in failed:
+        table.add_row(destination, uid, remedy(reason)[1])
+    return table
 
 
 def job_time(seconds: float | None) -> str:

@@ -63,9 +63,21 @@ class _Heard:
 
 
 def open_association(
-    settings: CStoreDestinationSettings, contexts: Sequence[tuple[str, Sequence[str]]]
+    settings: CStoreDestinationSettings,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    handlers: Sequence[tuple[Any, Any]] = (),
+    lacking: tuple[str, ...] = ("takes none of the objects: no presentation context was accepted",),
 ) -> Association:
-    """An established association; `contexts` are (abstract syntax, transfer syntaxes).
+    """An established association.
+
+    Parameters
+    ----------
+    contexts
+        (abstract syntax, transfer syntaxes) of each.
+    handlers
+        pynetdicom's events and what is called for them.
+    lacking
+        What `refused` is given where no context is accepted.
 
     Raises
     ------
@@ -91,7 +103,7 @@ def open_association(
             settings.host,
             settings.port,
             ae_title=settings.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, heard.opened), (evt.EVT_ACSE_RECV, heard.received)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, heard.opened), (evt.EVT_ACSE_RECV, heard.received), *handlers],
         )
     except OSError as error:
         raise unreachable(
@@ -100,7 +112,7 @@ def open_association(
             "Check host, and the name server.",
         ) from error
     if not association.is_established:
-        raise _not_established(settings, association, heard)
+        raise _not_established(settings, association, heard, lacking)
     return association
 
 
@@ -109,16 +121,17 @@ def unreachable(settings: CStoreDestinationSettings, what: str, hint: str) -> De
     return DestinationUnreachableError(f"Destination {settings.name} {what}.", hint)
 
 
-def refused(settings: CStoreDestinationSettings, what: str) -> DestinationRefusedError:
+def refused(
+    settings: CStoreDestinationSettings,
+    what: str,
+    hint: str = "Change the PACS, or [results] in the settings, then: cad-node jobs retry.",
+) -> DestinationRefusedError:
     """A failure for ever; `what` goes on after the destination's name."""
-    return DestinationRefusedError(
-        f"Destination {settings.name} {what}.",
-        "Change the PACS, or [results] in the settings, then: cad-node jobs retry.",
-    )
+    return DestinationRefusedError(f"Destination {settings.name} {what}.", hint)
 
 
 def _not_established(
-    settings: CStoreDestinationSettings, association: Association, heard: _Heard
+    settings: CStoreDestinationSettings, association: Association, heard: _Heard, lacking: tuple[str, ...]
 ) -> DeliveryError:
     # pynetdicom asks whether the connection is still open before it looks for the answer. A peer
     # that rejects closes at once; where our thread wakes after that, the answer lies unread.
@@ -138,7 +151,7 @@ def _not_established(
     if association.accepted_contexts:
         return unreachable(settings, "accepted the association and ended it at once", "See its log.")
     if association.acceptor.primitive is not None:
-        return refused(settings, "takes none of the objects: no presentation context was accepted")
+        return refused(settings, *lacking)
     if isinstance(no_tls, ssl.SSLError):
         # By TLS 1.3 a peer may refuse our certificate when the handshake is over for us.
         what, hint = why_no_tls(settings, no_tls)

@@ -39,10 +39,14 @@ _WORDS = {
         "offers no TLS 1.2 or 1.3 as docs/conformance.md has it ({said})",
         "Switch on a BCP 195 profile at the PACS.",
     ),
-    "broken off": (
-        "broke off TLS at {where} ({said})",
-        "It may want a certificate of the node (tls_certificate, tls_key), not take the one it gets, or speak no TLS "
-        "at that port: see its log.",
+    "closed": (
+        "closed the connection at {where} during the TLS handshake",
+        "Most likely it speaks no TLS there: check that port is its port for DICOM TLS, or set tls = false; "
+        "if it does, its log says why it refused.",
+    ),
+    "refused": (
+        "refused TLS at {where} ({said})",
+        "It may want a certificate of the node (tls_certificate, tls_key), or other cipher suites: see its log.",
     ),
     "expired": (
         "shows a certificate that has expired",
@@ -163,14 +167,16 @@ def tls_failure(association: Association) -> OSError | None:
 
 def why_no_tls(settings: CStoreDestinationSettings, error: OSError) -> tuple[str, str]:
     """What a failure of TLS means, to go on after the destination's name, and the next step."""
-    said = "connection closed"
+    said = ""
     if isinstance(error, ssl.SSLCertVerificationError):
         kind, said = _CERTIFICATE_CODES.get(error.verify_code, "not usable"), error.verify_message
     elif isinstance(error, TimeoutError):
         kind = "silent"
+    elif isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        said = error.reason or "without a reason"
+        kind = _REASONS.get(said, "refused")
     else:
-        reason = (isinstance(error, ssl.SSLError) and error.reason) or ""
-        kind, said = _REASONS.get(reason, "broken off"), reason or said
+        kind = "closed"
     where = f"{settings.host}:{settings.port}"
     what, step = _WORDS[kind]
     words = {

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from cad_node.deliver import Destination
+from cad_node.deliver import Destination, commitment_scus
 from cad_node.errors import (
     GaveWayError,
     JobError,
@@ -29,9 +29,11 @@ from cad_node.errors import (
     TemplateError,
     UncalibratedImageError,
 )
+from cad_node.jobs.commitment import CommitmentRequester
 from cad_node.jobs.completion import due_studies
 from cad_node.jobs.courier import Courier
 from cad_node.jobs.faults import describe
+from cad_node.jobs.thread import JobThread
 from cad_node.jobs.workflows import Outcome, Workflows
 from cad_node.logs import study_context
 from cad_node.settings import NodeSettings
@@ -101,9 +103,23 @@ class JobEngine:
         self._held = frozenset(item.name for item in settings.destinations if item.hold)
         self._executor = settings.jobs.executor_id
         self._workflows = Workflows(settings, self._process_step, self._finish_step)
-        self._couriers = [
-            Courier(name, destination, journal, results, settings.jobs, self._executor, clock)
+        self._asked = {name: scu for name, scu in commitment_scus(settings).items() if name in destinations}
+        self._couriers: list[JobThread] = [
+            Courier(
+                name,
+                destination,
+                journal,
+                results,
+                settings.jobs,
+                self._executor,
+                clock,
+                commitment=name in self._asked,
+            )
             for name, destination in destinations.items()
+        ]
+        self._couriers += [
+            CommitmentRequester(scu, journal, results, settings.jobs, self._executor, clock)
+            for scu in self._asked.values()
         ]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="job-engine", daemon=True)
@@ -191,6 +207,9 @@ class JobEngine:
         """Look at what was unfinished when the node last ended."""
         outgoing = self._journal.outgoing
         released = outgoing.release(self._executor)
+        self._journal.commitments.release(self._executor)
+        if withdrawn := self._journal.commitments.withdraw(self._asked):
+            logger.info("%d commitments are no longer asked for, as the settings say", withdrawn)
         started = self._journal.revisions.started()
         if released or started:
             logger.info("taking up %d studies and %d deliveries", len(started), released)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import AE, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import StorageServiceClass, VerificationServiceClass
+from pynetdicom.service_class_n import StorageCommitmentServiceClass
 from pynetdicom.transport import AddressInformation
 
 from cad_node.receive.connection import HardenedSocket, HardenedUpperLayer, Limits
@@ -33,7 +34,11 @@ CALLING_AE_TITLE_NOT_RECOGNISED: Rejection = (1, 1, 3)
 LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2)
 
 # The retired classes are storage classes too, which pynetdicom does not know.
-_SERVICES = {C_STORE: StorageServiceClass, C_ECHO: VerificationServiceClass}
+_SERVICES = {
+    C_STORE: StorageServiceClass,
+    C_ECHO: VerificationServiceClass,
+    N_EVENT_REPORT: StorageCommitmentServiceClass,
+}
 
 
 class NodeAssociation(Association):
@@ -45,7 +50,7 @@ class NodeAssociation(Association):
         client: socket.socket,
         address: tuple[Any, ...],
         ae: AE,
-        contexts: list[PresentationContext],
+        contexts: Callable[[A_ASSOCIATE], list[PresentationContext]],
         limits: Limits,
         begin: Callable[[StoreRequest], IncomingDataset],
         tls: Callable[[], ssl.SSLContext] | None = None,
@@ -70,7 +75,7 @@ class NodeAssociation(Association):
         self.acceptor.address_info = AddressInformation.from_tuple(client.getsockname())
         self.acceptor.implementation_class_uid = ae.implementation_class_uid
         self.acceptor.implementation_version_name = ae.implementation_version_name
-        self.acceptor.supported_contexts = contexts
+        self._contexts = contexts
         self.requestor.address_info = AddressInformation.from_tuple(address)
 
     def _bind_defaults(self) -> None:
@@ -83,17 +88,27 @@ class NodeAssociation(Association):
         """AE title that the peer gives itself."""
         return str(self.requestor.ae_title)
 
+    def abstract_syntax(self, context_id: int) -> str:
+        """What was accepted under a presentation context ID; empty: nothing."""
+        context = self._accepted_cx.get(context_id)
+        return "" if context is None else str(context.abstract_syntax)
+
     def begin_dataset(self, sop_class: str, sop_instance: str, context_id: int) -> IncomingDataset:
         """Ask where the bytes of the data set go that follows a C-STORE request."""
+        return self._begin(self._request(sop_class, sop_instance, context_id))
+
+    def begin_report(self, sop_class: str, sop_instance: str, context_id: int) -> IncomingDataset:
+        """Where the Event Information goes that follows an N-EVENT-REPORT request: memory alone."""
+        return IncomingDataset(self._request(sop_class, sop_instance, context_id), b"")
+
+    def _request(self, sop_class: str, sop_instance: str, context_id: int) -> StoreRequest:
         context = self._accepted_cx[context_id]
-        return self._begin(
-            StoreRequest(
-                sop_class_uid=sop_class,
-                sop_instance_uid=sop_instance,
-                abstract_syntax_uid=str(context.abstract_syntax),
-                transfer_syntax_uid=str(context.transfer_syntax[0]),
-                calling_ae_title=self.calling_ae_title,
-            )
+        return StoreRequest(
+            sop_class_uid=sop_class,
+            sop_instance_uid=sop_instance,
+            abstract_syntax_uid=str(context.abstract_syntax),
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+            calling_ae_title=self.calling_ae_title,
         )
 
     def drop(self) -> None:
@@ -139,6 +154,7 @@ class NodeAssociation(Association):
         rejection = self._receive_server.admit(self, request)
         if rejection is None:
             self.admitted = True
+            self.acceptor.supported_contexts = self._contexts(request)
             self.acse.negotiate_association()
             return
         logger.warning("Association rejected with result, source, reason %s", rejection)

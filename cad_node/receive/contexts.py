@@ -11,6 +11,9 @@ from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+# They carry no objects.
+WITHOUT_OBJECTS = frozenset((VERIFICATION, STORAGE_COMMITMENT))
 
 STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.6.1": "Ultrasound Image Storage",
@@ -77,16 +80,27 @@ VIDEO_SYNTAXES: dict[str, str] = {
 }
 
 
-def supported_contexts() -> list[PresentationContext]:
-    """Presentation contexts for the acceptor: C-ECHO, and C-STORE of every class above.
+def supported_contexts(*, stores: bool = True, reports: bool = False) -> list[PresentationContext]:
+    """Presentation contexts for the acceptor: C-ECHO, and what the requestor may do.
 
-    Whatever else a sender proposes is rejected context by context; the
-    association stands.
+    Whatever else it proposes is rejected context by context; the association stands.
+
+    Parameters
+    ----------
+    stores
+        It may send: C-STORE of every class above.
+    reports
+        It may report on commitments: N-EVENT-REPORT, as the SCP that has opened the
+        association (PS3.4 section J.3.3.1.3). One that negotiates no role is taken, too.
     """
     native = list(DECODED_SYNTAXES)[:3]  # PS3.4 A.4: C-ECHO carries no data set
     storage = [*DECODED_SYNTAXES, *VIDEO_SYNTAXES]
-    return [
-        build_context(VERIFICATION, native),
-        *(build_context(sop_class, storage) for sop_class in STORAGE_CLASSES),
-        *(build_context(sop_class, native) for sop_class in ANSWER_CLASSES),
-    ]
+    contexts = [build_context(VERIFICATION, native)]
+    if stores:
+        contexts += [build_context(sop_class, storage) for sop_class in STORAGE_CLASSES]
+        contexts += [build_context(sop_class, native) for sop_class in ANSWER_CLASSES]
+    if reports:
+        commitment = build_context(STORAGE_COMMITMENT, native)
+        commitment.scu_role, commitment.scp_role = False, True
+        contexts.append(commitment)
+    return contexts

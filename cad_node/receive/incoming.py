@@ -24,7 +24,7 @@ _IN_MEMORY_BYTES = 16_000_000
 
 @dataclass(frozen=True)
 class StoreRequest:
-    """What a C-STORE request and its presentation context say about the instance to come."""
+    """What a request and its presentation context say about the data set to come."""
 
     sop_class_uid: str
     sop_instance_uid: str

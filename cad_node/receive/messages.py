@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
 
 from cad_node.domain import is_valid_uid
+from cad_node.receive.contexts import STORAGE_COMMITMENT, WITHOUT_OBJECTS
 from cad_node.receive.incoming import IncomingDataset
 
 if TYPE_CHECKING:
@@ -30,15 +31,18 @@ logger = logging.getLogger(__name__)
 
 # A C-STORE request is some 300 bytes (PS3.7 table 9.3-1).
 _MAXIMUM_COMMAND_BYTES = 16_384
+# A report on a commitment needs some 150 bytes an object.
+MAXIMUM_REPORT_BYTES = 1_000_000
 # A sender slower than this holds a place for nothing.
 SLOWEST_BYTES_PER_S = 4096
 
 # PS3.7 annex E: Command Field values and the elements that we read.
-_C_STORE_RQ, _C_ECHO_RQ, _C_CANCEL_RQ = 0x0001, 0x0030, 0x0FFF
+_C_STORE_RQ, _C_ECHO_RQ, _N_EVENT_REPORT_RQ, _C_CANCEL_RQ = 0x0001, 0x0030, 0x0100, 0x0FFF
 _AFFECTED_SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID = 0x0002, 0x0100, 0x0110
-_DATA_SET_TYPE, _AFFECTED_SOP_INSTANCE = 0x0800, 0x1000
+_DATA_SET_TYPE, _AFFECTED_SOP_INSTANCE, _EVENT_TYPE = 0x0800, 0x1000, 0x1002
 _NO_DATA_SET = 0x0101
 _RESPONSE = 0x8000
+_FIELDS = {C_STORE: _C_STORE_RQ, C_ECHO: _C_ECHO_RQ, N_EVENT_REPORT: _N_EVENT_REPORT_RQ}
 _MESSAGE_ID_RESPONDED_TO, _STATUS, _ERROR_COMMENT = 0x0120, 0x0900, 0x0902
 
 
@@ -79,7 +83,8 @@ class HardenedDimse(DIMSEServiceProvider):
         self._wakeup = threading.Event()
         self._command = bytearray()
         self._began: float | None = None
-        self._request: C_STORE | None = None
+        self._request: C_STORE | N_EVENT_REPORT | None = None
+        self._maximum_bytes = limits.maximum_instance_bytes
         self._context_id = 0
         self._incoming: IncomingDataset | None = None
         self._unanswered = False
@@ -162,9 +167,17 @@ class HardenedDimse(DIMSEServiceProvider):
         self._context_id = context_id
         field = _number(command, _COMMAND_FIELD)
         has_data = _number(command, _DATA_SET_TYPE) != _NO_DATA_SET
-        if field == _C_STORE_RQ and has_data:
+        service = self._association.abstract_syntax(context_id)
+        if field == _C_STORE_RQ and has_data and service not in WITHOUT_OBJECTS:
+            self._maximum_bytes = self._limits.maximum_instance_bytes
             self._request = _primitive(C_STORE, command, context_id)
             self._incoming = self._association.begin_dataset(
+                _text(command, _AFFECTED_SOP_CLASS), _text(command, _AFFECTED_SOP_INSTANCE), context_id
+            )
+        elif field == _N_EVENT_REPORT_RQ and has_data and service == STORAGE_COMMITMENT:
+            self._maximum_bytes = MAXIMUM_REPORT_BYTES
+            self._request = _primitive(N_EVENT_REPORT, command, context_id)
+            self._incoming = self._association.begin_report(
                 _text(command, _AFFECTED_SOP_CLASS), _text(command, _AFFECTED_SOP_INSTANCE), context_id
             )
         elif field == _C_ECHO_RQ and not has_data:
@@ -177,14 +190,14 @@ class HardenedDimse(DIMSEServiceProvider):
     def _take_data(self, context_id: int, fragment: memoryview, is_last: bool) -> None:
         if self._request is None or self._incoming is None or context_id != self._context_id:
             raise ProtocolViolationError("a data set came without its command.")
-        if self._incoming.size_bytes + len(fragment) > self._limits.maximum_instance_bytes:
-            raise ProtocolViolationError("an instance is larger than this node takes.")
+        if self._incoming.size_bytes + len(fragment) > self._maximum_bytes:
+            raise ProtocolViolationError("a data set is larger than this node takes.")
         self._incoming.write(fragment)
         if is_last:
             request, self._request = self._request, None
             self._complete(request)
 
-    def _complete(self, request: C_STORE | C_ECHO) -> None:
+    def _complete(self, request: C_STORE | C_ECHO | N_EVENT_REPORT) -> None:
         self._began = None
         self._unanswered = True
         self.msg_queue.put((self._context_id, request))
@@ -207,12 +220,12 @@ def _read_command(encoded: bytes) -> dict[int, bytes]:
     return elements
 
 
-def encode_response(primitive: C_STORE | C_ECHO) -> bytes:
-    """Command set of a C-STORE or C-ECHO response (PS3.7 tables 9.3-2 and 9.3-13).
+def encode_response(primitive: C_STORE | C_ECHO | N_EVENT_REPORT) -> bytes:
+    """Command set of a response (PS3.7 tables 9.3-2, 9.3-13 and 10.3-2).
 
     By hand: through pydicom it costs as much time as receiving a small image.
     """
-    field = _RESPONSE | (_C_STORE_RQ if isinstance(primitive, C_STORE) else _C_ECHO_RQ)
+    field = _RESPONSE | _FIELDS[type(primitive)]
     values: list[tuple[int, bytes | None]] = [
         (_AFFECTED_SOP_CLASS, _encoded(primitive.AffectedSOPClassUID, b"\0")),
         (_COMMAND_FIELD, struct.pack("<H", field)),
@@ -221,8 +234,10 @@ def encode_response(primitive: C_STORE | C_ECHO) -> bytes:
         (_STATUS, struct.pack("<H", primitive.Status)),
         (_ERROR_COMMENT, _encoded(primitive.ErrorComment, b" ")),
     ]
-    if isinstance(primitive, C_STORE):
+    if not isinstance(primitive, C_ECHO):
         values.append((_AFFECTED_SOP_INSTANCE, _encoded(primitive.AffectedSOPInstanceUID, b"\0")))
+    if isinstance(primitive, N_EVENT_REPORT):
+        values.append((_EVENT_TYPE, struct.pack("<H", primitive.EventTypeID)))
     body = b"".join(
         struct.pack("<HHI", 0, element, len(value)) + value for element, value in values if value is not None
     )
@@ -250,7 +265,9 @@ def _text(command: dict[int, bytes], element: int) -> str:
         raise ProtocolViolationError("a command holds text that is not ASCII.") from error
 
 
-def _primitive(kind: type[C_STORE] | type[C_ECHO], command: dict[int, bytes], context_id: int) -> Any:
+def _primitive(
+    kind: type[C_STORE | C_ECHO | N_EVENT_REPORT], command: dict[int, bytes], context_id: int
+) -> Any:
     """The request as pynetdicom's services take it; what they need to answer, not its data set.
 
     A UID that is none is left out: it is refused by its text, and pydicom would
@@ -260,8 +277,10 @@ def _primitive(kind: type[C_STORE] | type[C_ECHO], command: dict[int, bytes], co
     request.MessageID = _number(command, _MESSAGE_ID)
     sop_class = _text(command, _AFFECTED_SOP_CLASS)
     request.AffectedSOPClassUID = sop_class if is_valid_uid(sop_class) else None
-    if isinstance(request, C_STORE):
+    if not isinstance(request, C_ECHO):
         sop_instance = _text(command, _AFFECTED_SOP_INSTANCE)
         request.AffectedSOPInstanceUID = sop_instance if is_valid_uid(sop_instance) else None
+    if isinstance(request, N_EVENT_REPORT):
+        request.EventTypeID = _number(command, _EVENT_TYPE)
     request._context_id = context_id
     return request

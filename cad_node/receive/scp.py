@@ -13,15 +13,17 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
 
-from cad_node.domain import ReceivedInstance, is_valid_uid
+from cad_node.domain import EventReport, ReceivedInstance, ReportAnswer, is_valid_uid
 from cad_node.errors import (
     CadNodeError,
     InboxFullError,
@@ -43,7 +45,7 @@ from cad_node.receive.contexts import supported_contexts
 from cad_node.receive.incoming import IncomingDataset, StoreRequest
 from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_header
 from cad_node.receive.server import ReceiveServer
-from cad_node.receive.status import SUCCESS, refusal_for, status_dataset
+from cad_node.receive.status import SUCCESS, Refusal, refusal_for, status_dataset
 from cad_node.settings import ReceiveSettings, is_loopback
 from cad_node.tls import ReceiverTls
 
@@ -52,8 +54,20 @@ logger = logging.getLogger(__name__)
 _STOP_S = 5.0
 
 
+@dataclass(frozen=True)
+class Reports:
+    """Who reports on storage commitments, and who is told of it.
+
+    `called` holds for each calling AE title the AE titles under which it knows the
+    node; `record` makes a report safe.
+    """
+
+    called: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    record: Callable[[EventReport], ReportAnswer] = lambda _: ReportAnswer.UNKNOWN_TRANSACTION
+
+
 class StorageScp:
-    """C-ECHO and C-STORE on one port.
+    """C-ECHO and C-STORE on one port, and N-EVENT-REPORT of those who report on commitments.
 
     Parameters
     ----------
@@ -69,6 +83,8 @@ class StorageScp:
     spill_folder
         Where large data sets are put while they come in, best in the file system
         of the spool; None keeps all in memory.
+    reports
+        Who reports on storage commitments; without it nobody.
 
     Raises
     ------
@@ -84,6 +100,7 @@ class StorageScp:
         *,
         port: int | None = None,
         spill_folder: Path | None = None,
+        reports: Reports | None = None,
     ) -> None:
         if not settings.calling_ae_titles and not is_loopback(settings.host):
             raise SettingsError(
@@ -95,7 +112,7 @@ class StorageScp:
         self._has_room = has_room
         self._port = settings.port if port is None else port
         self._spill_folder = spill_folder
-        self._contexts = supported_contexts()
+        self._reports = reports or Reports()
         self._tls = ReceiverTls(settings).context if settings.tls else None
         self._limits = Limits(
             settings.maximum_pdu_bytes, settings.maximum_instance_bytes, settings.network_timeout_s
@@ -175,16 +192,27 @@ class StorageScp:
             server, client, address, self._ae, self._contexts, self._limits, self._begin, self._tls
         )
         association.bind(evt.EVT_C_STORE, self._store)
+        association.bind(evt.EVT_N_EVENT_REPORT, self._report)
         return association
 
     def _check(self, request: A_ASSOCIATE) -> Rejection | None:
         """Why a requestor is not let in, by its AE titles."""
+        if self._may_store(request) or self._may_report(request):
+            return None
         if request.called_ae_title != self._settings.ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNISED
+        return CALLING_AE_TITLE_NOT_RECOGNISED
+
+    def _may_store(self, request: A_ASSOCIATE) -> bool:
         allowed = self._settings.calling_ae_titles
-        if allowed and request.calling_ae_title not in allowed:
-            return CALLING_AE_TITLE_NOT_RECOGNISED
-        return None
+        known = not allowed or request.calling_ae_title in allowed
+        return known and request.called_ae_title == self._settings.ae_title
+
+    def _may_report(self, request: A_ASSOCIATE) -> bool:
+        return request.called_ae_title in self._reports.called.get(request.calling_ae_title or "", ())
+
+    def _contexts(self, request: A_ASSOCIATE) -> list[PresentationContext]:
+        return supported_contexts(stores=self._may_store(request), reports=self._may_report(request))
 
     def _begin(self, request: StoreRequest) -> IncomingDataset:
         """Decide, before the data set comes, whether its bytes are kept."""
@@ -232,6 +260,29 @@ class StorageScp:
                 incoming.discard()
         association.stored += 1
         return SUCCESS
+
+    def _report(self, event: Any) -> tuple[int | Dataset, None]:
+        """Serve one N-EVENT-REPORT request; nothing but a status comes out."""
+        association: NodeAssociation = event.assoc
+        incoming = association.messages.take_dataset()
+        answer = ReportAnswer.UNREADABLE
+        if incoming is not None:
+            information = incoming.part10()
+            incoming.discard()
+            if isinstance(information, bytes):
+                answer = self._reports.record(
+                    EventReport(
+                        calling_ae_title=association.calling_ae_title,
+                        sop_instance_uid=incoming.request.sop_instance_uid,
+                        event_type=int(event.request.EventTypeID),
+                        transfer_syntax_uid=incoming.request.transfer_syntax_uid,
+                        information=information,
+                    )
+                )
+        if answer is ReportAnswer.RECORDED:
+            return SUCCESS, None
+        logger.warning("Report refused with 0x%04X: %s", answer, answer.comment)
+        return status_dataset(Refusal(int(answer), answer.comment)), None
 
     def _received(self, incoming: IncomingDataset | None) -> ReceivedInstance:
         if incoming is None:

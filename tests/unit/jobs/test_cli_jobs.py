@@ -7,11 +7,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cad_node.cli.jobs import JobState, jobs_app
+from cad_node.domain import CommitmentReport
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
-from cad_node.store.schema import DeliveryState, RevisionRecord, RevisionState
+from cad_node.store.schema import CommitmentState, DeliveryState, RevisionRecord, RevisionState
 from tests.unit.jobs.stubs import stored, write_results
 
 STUDY = "1.2.3"
@@ -48,6 +49,7 @@ def test_every_state_can_be_looked_for() -> None:
         "receiving",
         *(state.value for state in RevisionState),
         *(state.value for state in DeliveryState),
+        *(state.value for state in CommitmentState),
     }
 
 
@@ -172,3 +174,51 @@ def test_looking_where_no_node_was_makes_no_files(tmp_path: Path, monkeypatch: p
 
     assert isinstance(answer.exception, JobError)
     assert not (tmp_path / "none").exists()
+
+
+def not_committed(journal: Journal) -> None:
+    """A study that was sent to a PACS, which keeps one object and not the other."""
+    journal.revisions.finish(complete(journal), ["pacs"])
+    delivery = journal.outgoing.claim("pacs", "node-1")
+    assert delivery is not None
+    journal.outgoing.sent(delivery, commitment=True)
+    record = journal.commitments.due("pacs")
+    assert record is not None
+    transaction = journal.commitments.begin(record, ["1.2.3.9.1", "1.2.3.9.2"], "node-1", 60)
+    assert transaction is not None
+    report = CommitmentReport(transaction, frozenset(["1.2.3.9.1"]), {"1.2.3.9.2": 0x0122})
+    journal.commitments.report(report, ["pacs"])
+    record = journal.commitments.due("pacs")
+    assert record is not None
+    journal.commitments.end(record, "Destination pacs is not committed to all objects.")
+
+
+def test_a_commitment_stands_beside_its_delivery_and_can_be_looked_for(journal: Journal) -> None:
+    not_committed(journal)
+
+    line = next(
+        line for line in jobs("list", "--state", "not_committed").output.splitlines() if STUDY in line
+    )
+
+    assert "pacs sent (not_committed)" in line
+    assert "is not committed to all objects" in line
+    assert STUDY not in jobs("list", "--state", "committed").output
+
+
+def test_show_names_each_object_that_is_not_committed_and_why(journal: Journal) -> None:
+    not_committed(journal)
+
+    lines = jobs("show", STUDY).output.splitlines()
+
+    assert any("0x0122 SOP Class not supported" in line and "1.2.3.9.2" in line for line in lines)
+    assert not any("1.2.3.9.1" in line for line in lines)
+
+
+def test_retry_asks_again_where_a_destination_is_not_committed(journal: Journal, tmp_path: Path) -> None:
+    not_committed(journal)
+    make_results(tmp_path, journal.revisions.all()[0])
+
+    assert "pacs is asked again to commit itself to revision 1" in jobs("retry", STUDY).output
+
+    assert [item.state for item in journal.commitments.all()] == [CommitmentState.TO_ASK]
+    assert [item.state for item in journal.outgoing.all()] == [DeliveryState.SENT]

@@ -3,16 +3,20 @@
 import re
 from pathlib import Path
 
+from cad_node.deliver.commitment import Remedy, remedy
+from cad_node.deliver.event_report import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from cad_node.domain import ReportAnswer
 from cad_node.receive import association
 from cad_node.receive.connection import MAXIMUM_ASSOCIATE_BYTES
 from cad_node.receive.contexts import (
     ANSWER_CLASSES,
     DECODED_SYNTAXES,
     STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
     VERIFICATION,
     VIDEO_SYNTAXES,
 )
-from cad_node.receive.messages import SLOWEST_BYTES_PER_S
+from cad_node.receive.messages import MAXIMUM_REPORT_BYTES, SLOWEST_BYTES_PER_S
 from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID
 from cad_node.receive.status import STATUS_OF, SUCCESS
 from cad_node.settings import AnswerSettings, ReceiveSettings
@@ -55,6 +59,33 @@ def test_the_statuses_and_comments_are_those_of_the_code():
     documented = {int(status, 16): comment for status, _, comment in _rows("C-STORE")}
 
     assert documented == {SUCCESS: "", **{refusal.status: refusal.comment for refusal in STATUS_OF.values()}}
+
+
+def test_the_answers_to_reports_are_those_of_the_code():
+    documented = {int(status, 16): comment for status, _, comment in _rows("Reports on storage commitment")}
+
+    assert documented == {int(answer): answer.comment for answer in ReportAnswer}
+    section = TEXT.split("## Reports on storage commitment\n")[1].split("\n## ")[0]
+    assert STORAGE_COMMITMENT in section
+    assert PUSH_MODEL_INSTANCE in section
+    assert STORAGE_COMMITMENT == PUSH_MODEL
+    assert f"a report over {MAXIMUM_REPORT_BYTES // 1_000_000} MB" in TEXT
+
+
+def test_the_remedies_are_those_of_the_code():
+    rows = {then: reasons for reasons, then, *_ in _rows("Storage commitment")}
+    follows = {
+        Remedy.SEND_AGAIN: rows["sent again, under the same UID, and asked again"],
+        Remedy.ASK_AGAIN: rows["asked again"],
+        Remedy.NONE: rows["not committed"],
+    }
+    known = [code for code in range(0x10000) if "unknown reason" not in remedy(code)[1]]
+
+    assert len(known) == 6
+    for reason in (*known, None):
+        what, words = remedy(reason)
+        assert words in follows[what]
+    assert "unknown reason" in follows[remedy(0xFFFF)[0]]
 
 
 def test_the_rejections_are_those_of_the_code():

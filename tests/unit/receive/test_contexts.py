@@ -5,6 +5,7 @@ from cad_node.receive.contexts import (
     ANSWER_CLASSES,
     DECODED_SYNTAXES,
     STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
     VERIFICATION,
     VIDEO_SYNTAXES,
     supported_contexts,
@@ -57,3 +58,13 @@ def test_answers_are_taken_uncompressed_alone():
 
     for sop_class in ANSWER_CLASSES:
         assert set(contexts[sop_class].transfer_syntax) == set(list(DECODED_SYNTAXES)[:3])
+
+
+def test_reports_are_taken_of_who_is_the_scp_alone():
+    contexts = {
+        str(context.abstract_syntax): context for context in supported_contexts(stores=False, reports=True)
+    }
+
+    assert set(contexts) == {VERIFICATION, STORAGE_COMMITMENT}
+    commitment = contexts[STORAGE_COMMITMENT]
+    assert (commitment.scu_role, commitment.scp_role) == (False, True)

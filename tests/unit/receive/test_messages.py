@@ -1,6 +1,6 @@
 import pytest
-from pynetdicom.dimse_messages import C_ECHO_RSP, C_STORE_RSP
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_messages import C_ECHO_RSP, C_STORE_RSP, N_EVENT_REPORT_RSP
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 
 from cad_node.receive.messages import PresentationData, ProtocolViolationError, encode_response
 from tests.receiving import US_IMAGE, VERIFICATION, p_data
@@ -37,6 +37,19 @@ def test_an_echo_response_is_encoded_as_pynetdicom_would():
     response.Status = 0
 
     assert encode_response(response) == _by_pynetdicom(C_ECHO_RSP(), response)
+
+
+@pytest.mark.parametrize(("status", "comment"), [(0x0000, None), (0x0115, "No such transaction")], ids=str)
+def test_the_response_to_a_report_is_encoded_as_pynetdicom_would(status, comment):
+    response = N_EVENT_REPORT()
+    response.MessageID = response.MessageIDBeingRespondedTo = 3
+    response.AffectedSOPClassUID = "1.2.840.10008.1.20.1"
+    response.AffectedSOPInstanceUID = "1.2.840.10008.1.20.1.1"
+    response.EventTypeID = 2
+    response.Status = status
+    response.ErrorComment = comment
+
+    assert encode_response(response) == _by_pynetdicom(N_EVENT_REPORT_RSP(), response)
 
 
 def test_fragments_are_cut_out_of_a_pdu():
