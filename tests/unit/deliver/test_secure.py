@@ -217,8 +217,11 @@ def test_a_peer_that_closes_in_the_handshake_is_named(
     with port(answer) as number:
         error = failure(number, authority.file)
 
-    assert f"broke off TLS at 127.0.0.1:{number}" in error.problem
-    assert "speak no TLS" in error.hint
+    assert (
+        error.problem
+        == f"Destination pacs closed the connection at 127.0.0.1:{number} during the TLS handshake."
+    )
+    assert "Most likely it speaks no TLS there" in error.hint
 
 
 def test_a_peer_that_never_answers_is_given_up(authority: Authority) -> None:
