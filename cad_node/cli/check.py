@@ -16,7 +16,14 @@ from cad_node.cli.exit_codes import ALL_DONE, SETTINGS, SOME_FAILED
 from cad_node.cli.options import Config
 from cad_node.errors import CadNodeError
 from cad_node.logs import quiet_libraries
-from cad_node.settings import NodeSettings, is_loopback, load_settings
+from cad_node.settings import (
+    CStoreDestinationSettings,
+    NodeSettings,
+    ReceiveSettings,
+    is_loopback,
+    load_settings,
+)
+from cad_node.tls import REMIND_DAYS, Secure, destination_tls, receiver_tls
 
 if TYPE_CHECKING:
     from cad_node.deliver import CommitmentScu
@@ -49,6 +56,7 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
         ("model", lambda: _model(settings), SETTINGS),
         ("templates", lambda: _templates(settings), SETTINGS),
         ("who may send", lambda: _senders(settings), SETTINGS),
+        ("encryption", lambda: _encryption(settings.receive), SETTINGS),
         ("port", lambda: _port(settings), SOME_FAILED),
         ("disk", lambda: _disk(settings), SOME_FAILED),
         ("results", lambda: _results(settings), SOME_FAILED),
@@ -57,7 +65,7 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
 
         def echo(destination: object = destination) -> str:
             make_destination(destination).verify()  # type: ignore[arg-type]
-            return "answers" if getattr(destination, "type", "") == "cstore" else "can be written to"
+            return _taken(destination)
 
         checks.append((f"destination {destination.name}", echo, SOME_FAILED))
     for name, scu in commitment_scus(settings).items():
@@ -75,6 +83,28 @@ def _commitment(settings: NodeSettings, scu: CommitmentScu) -> str:
         )
     titles = " or ".join(destination.reporting_ae_titles)
     return f"offered; {titles} reports to {destination.calling_ae_title} on {receive.host}:{receive.port}"
+
+
+def _taken(destination: object) -> str:
+    if not isinstance(destination, CStoreDestinationSettings):
+        return "can be written to"
+    return f"answers over TLS{_ends(destination_tls(destination))}" if destination.tls else "answers"
+
+
+def _encryption(receive: ReceiveSettings) -> str:
+    if not receive.tls:
+        return "none: the port speaks DICOM without TLS"
+    ends = _ends(receiver_tls(receive))
+    whom = f"of {receive.tls_client_ca}" if receive.tls_client_ca else "not asked for"
+    return f"TLS 1.2 and 1.3; senders' certificates: {whom}{ends}"
+
+
+def _ends(tls: Secure) -> str:
+    """When each file ends, the soonest first."""
+    days = sorted((left, path) for path, left in tls.days_left().items())
+    return "".join(
+        f"; {path} ends in {left} days{': renew it' if left <= REMIND_DAYS else ''}" for left, path in days
+    )
 
 
 def _model(settings: NodeSettings) -> str:

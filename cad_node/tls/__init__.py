@@ -10,13 +10,22 @@ files is said here; what went wrong with a peer, by the room that spoke to it.
 """
 
 from cad_node.tls.connection import TlsSocket
-from cad_node.tls.contexts import ReceiverTls, destination_tls, look_at_files, receiver_tls
+from cad_node.tls.contexts import (
+    REMIND_DAYS,
+    ReceiverTls,
+    Secure,
+    destination_tls,
+    look_at_files,
+    receiver_tls,
+)
 from cad_node.tls.files import EXPIRED, NOT_YET_VALID
 
 __all__ = [
     "EXPIRED",
     "NOT_YET_VALID",
+    "REMIND_DAYS",
     "ReceiverTls",
+    "Secure",
     "TlsSocket",
     "destination_tls",
     "look_at_files",

@@ -28,11 +28,15 @@ class Secure:
     context: ssl.SSLContext
     ends: dict[Path, datetime] = field(default_factory=dict)
 
+    def days_left(self, today: date | None = None) -> dict[Path, int]:
+        """For how many days more each file is good."""
+        today = today or datetime.now(UTC).date()
+        return {path: (end.date() - today).days for path, end in self.ends.items()}
+
     def remind(self, today: date | None = None) -> None:
         """Say in the log, once a day and file, what ends within `REMIND_DAYS` days."""
         today = today or datetime.now(UTC).date()
-        for path, end in self.ends.items():
-            left = (end.date() - today).days
+        for path, left in self.days_left(today).items():
             if left <= REMIND_DAYS and _reminded.get(path) != today:
                 _reminded[path] = today
                 logger.warning(
