@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from highdicom.sr import CoordinatesForMeasurement, SourceImageForRegion
+from highdicom.sr import CoordinatesForMeasurement, ImageRegion, SourceImageForRegion
 from numpy.typing import NDArray
+from pydicom.uid import UltrasoundImageStorage
 
 from cad_node.domain import Box, ImageResult
 from cad_node.encode.seg import is_multi_frame
@@ -32,6 +33,20 @@ def source_image(image: ImageResult, frame_number: int) -> SourceImageForRegion:
         image.reference.sop_instance_uid,
         referenced_frame_numbers=[frame_number] if is_multi_frame(image) else None,
     )
+
+
+def image_region(image: ImageResult, contour: NDArray[np.float64], frame_number: int) -> ImageRegion:
+    """The outline of a lesion.
+
+    The library looks up the image's SOP Class and knows none of the retired ones, which
+    old scanners and archives still have; so it is shown another, and the true one put in.
+    """
+    shown = source_image(image, frame_number)
+    (reference,) = shown.ReferencedSOPSequence
+    reference.ReferencedSOPClassUID = UltrasoundImageStorage
+    region = ImageRegion(graphic_type="POLYLINE", graphic_data=graphic_data(contour), source_image=shown)
+    region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID = image.reference.sop_class_uid
+    return region
 
 
 def box_region(image: ImageResult, box: Box, frame_number: int) -> CoordinatesForMeasurement:

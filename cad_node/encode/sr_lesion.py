@@ -10,7 +10,6 @@ from highdicom.sr import (
     ContentSequence,
     CoordinatesForMeasurement,
     FindingSite,
-    ImageRegion,
     Measurement,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
@@ -24,7 +23,7 @@ from cad_node.encode.provenance import Context, coded, sr_algorithm
 from cad_node.encode.seg import is_multi_frame, key_lesion, tracking_id
 from cad_node.encode.source import Source
 from cad_node.encode.sr_evaluations import comment
-from cad_node.encode.sr_graphics import graphic_data, source_image
+from cad_node.encode.sr_graphics import image_region
 from cad_node.encode.sr_words import lesion_sentence, percent, position_parts, side
 
 
@@ -39,11 +38,7 @@ def lesion_group(
             uid=uids.tracking_uid(source.reference.sop_instance_uid, lesion.number),
             identifier=tracking_id(source, lesion.number, context),
         ),
-        referenced_region=ImageRegion(
-            graphic_type="POLYLINE",
-            graphic_data=graphic_data(lesion.measurements.contour),
-            source_image=source_image(image, lesion.frame_number),
-        ),
+        referenced_region=image_region(image, lesion.measurements.contour, lesion.frame_number),
         finding_category=coded(template.lesion.category),
         finding_type=coded(template.lesion.finding),
         finding_sites=[_site(image, source, context)],

@@ -62,6 +62,23 @@ def test_a_lesion_is_measured_outlined_and_linked_to_its_segment(templates: Temp
     assert numbers["Area"][1] == "mm2"
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "frame"),
+    [("1.2.840.10008.5.1.4.1.1.6", None), ("1.2.840.10008.5.1.4.1.1.3", 2)],
+    ids=["image", "multi-frame"],
+)
+def test_an_image_of_a_retired_ultrasound_class_is_reported_on(
+    sop_class: str, frame: int | None, templates: Templates
+) -> None:
+    source = us_cine(frames=3) if frame else us_image()
+    source.SOPClassUID = sop_class
+    image = analysed(source, {frame or 1: [(1, LARGE, MALIGNANT)]})
+    (group,) = report(*encode(study(image), [source], templates)).content.get_planar_roi_measurement_groups()
+    (reference,) = group.roi.ContentSequence[0].ReferencedSOPSequence
+    assert reference.ReferencedSOPClassUID == sop_class
+    assert reference.get("ReferencedFrameNumber") == frame
+
+
 def test_the_outline_is_closed_and_counts_from_the_corner_of_the_first_pixel(templates: Templates) -> None:
     source = us_image()
     image = analysed(source, {1: [(1, LARGE, MALIGNANT)]})
