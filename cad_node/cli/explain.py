@@ -28,6 +28,12 @@ def explanation(settings: NodeSettings) -> list[str]:
     bundle = load_bundle(find_model(settings))
     pipeline = settings.pipeline
     completion = settings.completion
+    asked = [d.name for d in settings.destinations if getattr(d, "storage_commitment", False)]
+    commitment = (
+        [f"Confirm: {', '.join(asked)} is asked whether it keeps them; what is missing there is sent again."]
+        if asked
+        else []
+    )
     return [
         "Receive: the bytes are stored as the sender sent them and synced to disk before success is answered.",
         f"Complete: a study is closed after {completion.quiet_time_s:g} s without a new instance, "
@@ -50,4 +56,5 @@ def explanation(settings: NodeSettings) -> list[str]:
         f"Encode: one SEG an image with lesions, one TID 1500 report a study ({settings.results.sr_class}), "
         "with UIDs derived from sources, model and settings; checked before they are stored.",
         "Deliver: stored first, then sent to " + ", ".join(d.name for d in settings.destinations) + ".",
+        *commitment,
     ]

@@ -144,7 +144,11 @@ class CommitmentScu:
         open_association(self._settings, [_CONTEXT], lacking=_LACKING).release()
 
     def _ask(self, association: Association, transaction_uid: str, objects: Sequence[ResultObject]) -> None:
-        log = "See the log of the PACS."
+        # Orthanc, for one, drops the association of whoever it could not report back to.
+        log = (
+            f"It must know AE title {self._settings.calling_ae_title} with the node's address and port; "
+            "its log may say more."
+        )
         try:
             status, _ = association.send_n_action(
                 _information(transaction_uid, objects), _REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE
