@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cad_node import __version__
 from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
-from cad_node.cli.options import Config
+from cad_node.cli.options import Config, unusable_output
 from cad_node.cli.progress import progress_bar
 from cad_node.deidentify.options import Dates, Encoding, Keep
 from cad_node.logs import set_up_logging
@@ -107,12 +107,10 @@ def _wrong_usage(paths: list[Path], output: Path, pictures: Path | None, link: P
     for path in paths:
         if not path.exists():
             return f"{path} does not exist. Name files, folders or a DICOMDIR."
-    if output.exists() and not output.is_dir():
-        return f"{output} is a file. Name a folder for --output."
     for place in (pictures, link):
         if place is not None and place.resolve().is_relative_to(output.resolve()):
             return f"{place} lies in the output folder, which is meant to be passed on. Name another place."
-    return ""
+    return unusable_output(output)
 
 
 def _run(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
-from cad_node.cli.options import Config
+from cad_node.cli.options import Config, unusable_output
 from cad_node.cli.progress import progress_bar
 from cad_node.errors import SettingsError
 from cad_node.logs import set_up_logging
@@ -40,6 +40,9 @@ def process(
     missing = [path for path in paths if not path.exists()]
     if missing:
         console.print(Text(f"{missing[0]} does not exist. Name files, folders or a DICOMDIR."))
+        raise typer.Exit(USAGE)
+    if problem := unusable_output(output):
+        console.print(Text(problem))
         raise typer.Exit(USAGE)
     if settings.log_level == "INFO":
         # Lines between the steps of a progress bar help nobody; DEBUG is asked for on purpose.
@@ -74,7 +77,6 @@ def _run(
         scan = scan_files(paths)
     for path, problem in scan.unreadable:
         console.print(Text(f"{path}: {problem}", style="yellow"))
-    output.mkdir(parents=True, exist_ok=True)
     outcomes = []
     interrupted = False
     with (
