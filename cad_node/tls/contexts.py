@@ -39,9 +39,8 @@ class Secure:
         for path, left in self.days_left(today).items():
             if left <= REMIND_DAYS and _reminded.get(path) != today:
                 _reminded[path] = today
-                logger.warning(
-                    "The certificate in %s ends in %d days: put a new one in its place.", path, left
-                )
+                when = f"ends in {left} days" if left >= 0 else "has expired"
+                logger.warning("The certificate in %s %s: put a new one in its place.", path, when)
 
 
 def receiver_tls(settings: ReceiveSettings) -> Secure:

@@ -1,13 +1,14 @@
 """docs/conformance.md says what the code does."""
 
 import re
+import ssl
 from pathlib import Path
 
 from cad_node.deliver.commitment import Remedy, remedy
 from cad_node.deliver.event_report import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from cad_node.domain import ReportAnswer
 from cad_node.receive import association
-from cad_node.receive.connection import MAXIMUM_ASSOCIATE_BYTES
+from cad_node.receive.connection import _ABORT_PDU, MAXIMUM_ASSOCIATE_BYTES
 from cad_node.receive.contexts import (
     ANSWER_CLASSES,
     DECODED_SYNTAXES,
@@ -20,6 +21,7 @@ from cad_node.receive.messages import MAXIMUM_REPORT_BYTES, SLOWEST_BYTES_PER_S
 from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID
 from cad_node.receive.status import STATUS_OF, SUCCESS
 from cad_node.settings import AnswerSettings, ReceiveSettings
+from cad_node.tls.files import bare_context
 
 TEXT = (Path(__file__).parents[3] / "docs" / "conformance.md").read_text(encoding="utf-8")
 
@@ -46,6 +48,16 @@ def test_the_classes_and_titles_of_answers_are_those_of_the_code():
     assert classes == [(name, uid) for uid, name in ANSWER_CLASSES.items()]
     assert titles["answers.accept_titles"] == list(answers.accept_titles)
     assert titles["answers.reject_titles"] == list(answers.reject_titles)
+
+
+def test_the_cipher_suites_and_the_abort_are_those_of_the_code():
+    rows = [row for row in _rows("Security") if len(row) == 3 and row[1] in ("1.2", "1.3")]
+    ciphers = bare_context(ssl.PROTOCOL_TLS_SERVER).get_ciphers()
+
+    assert [(version, name) for _, version, name in rows] == [
+        (cipher["protocol"].removeprefix("TLSv"), cipher["name"]) for cipher in ciphers
+    ]
+    assert f"A-ABORT (source {_ABORT_PDU[8]}, reason {_ABORT_PDU[9]})" in TEXT
 
 
 def test_the_transfer_syntaxes_are_those_of_the_code_in_its_order():
