@@ -239,6 +239,7 @@ def recover_jobs(
             )
         workflows = recover(settings, executor)
         deliveries = journal.outgoing.release(executor)
+        journal.commitments.release(executor)
     job_console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
 
 

@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.pdu import P_DATA_TF
 
 from cad_node.deliver.association import open_association, refused, unreachable
@@ -112,7 +113,7 @@ class CommitmentScu:
         on_report
             Called with a report that comes in the same association.
         is_reported
-            Whether it has come in another one: then there is nothing to wait for.
+            Whether it has come in another one, or nobody wants to wait: then there is no waiting.
 
         Raises
         ------
@@ -123,6 +124,7 @@ class CommitmentScu:
         """
         heard = _Report(on_report)
         association = open_association(self._settings, [_CONTEXT], heard.handlers, lacking=_LACKING)
+        _serve_reports_meanwhile(association)
         try:
             self._ask(association, transaction_uid, objects)
             deadline = time.monotonic() + self._settings.commitment_wait_s
@@ -209,6 +211,24 @@ class _Report:
             if connection is not None and connection.socket is not None:
                 with suppress(OSError):
                     connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def _serve_reports_meanwhile(association: Association) -> None:
+    """Take a report that comes before the response to the request.
+
+    Nothing forbids it (PS3.4 section J.3); pynetdicom would take it for a bad response and abort.
+    """
+    take = association.dimse.get_msg
+
+    def get_msg(block: bool = False) -> tuple[Any, Any]:
+        context_id: Any
+        context_id, message = take(block)
+        while block and isinstance(message, N_EVENT_REPORT) and message.is_valid_request:
+            association._serve_request(message, context_id)
+            context_id, message = take(block)
+        return context_id, message
+
+    association.dimse.get_msg = get_msg  # type: ignore[method-assign]
 
 
 def status_of(answer: ReportAnswer) -> int | Dataset:

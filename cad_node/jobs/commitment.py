@@ -102,7 +102,7 @@ class CommitmentRequester(JobThread):
                 transaction_uid,
                 objects,
                 lambda report: record_report(self._journal, report, name),
-                lambda: commitments.is_reported(transaction_uid),
+                lambda: self._stopping.is_set() or commitments.is_reported(transaction_uid),
             )
         except DestinationRefusedError as error:
             self._refused(transaction_uid, str(error))

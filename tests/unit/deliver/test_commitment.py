@@ -30,6 +30,7 @@ class Pacs:
         self.asked: list[tuple[int, str, Dataset]] = []
         self.status: int = 0x0000
         self.report: Callable[[], Dataset] | None = None
+        self.hasty = False
         self.answers: list[Dataset] = []
         self.reported = threading.Event()
         self.port = 0
@@ -38,6 +39,9 @@ class Pacs:
         self.asked.append(
             (event.action_type, str(event.request.RequestedSOPInstanceUID), event.action_information)
         )
+        if self.hasty and self.report is not None:
+            dataset, self.report = self.report(), None
+            self._report(event.assoc, dataset)
         return self.status, None
 
     def sent(self, event: Any) -> None:
@@ -116,6 +120,20 @@ def test_a_report_in_the_same_association_is_heard_and_answered(pacs: Pacs, resu
     assert [one.Status for one in pacs.answers] == [0x0000]
     (report,) = heard
     assert read_report(report) == CommitmentReport(TRANSACTION, frozenset(("1.2.3.1", "1.2.3.2")), {})
+
+
+def test_a_report_that_comes_before_the_response_is_heard_too(pacs: Pacs, results: Path) -> None:
+    heard: list[EventReport] = []
+    pacs.report, pacs.hasty = lambda: information(("1.2.3.1",)), True
+
+    def on_report(report: EventReport) -> ReportAnswer:
+        heard.append(report)
+        return ReportAnswer.RECORDED
+
+    ask(scu(pacs.port), results, on_report=on_report)
+
+    assert [one.Status for one in pacs.answers] == [0x0000]
+    assert len(heard) == len(pacs.asked) == 1
 
 
 def test_a_report_that_is_not_known_is_answered_so(pacs: Pacs, results: Path) -> None:
