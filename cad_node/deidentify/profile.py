@@ -131,7 +131,7 @@ def deidentify(header: Dataset, keep: Keep, pseudonyms: Pseudonyms) -> Dataset:
         copy.SOPClassUID = header.SOPClassUID
         copy.ImageType = _image_type(header)
         if "PatientAge" in copy:
-            copy.PatientAge = _age(str(copy.PatientAge))
+            copy.PatientAge = _age(str(copy.PatientAge or ""))
         copy.PatientIdentityRemoved = "YES"
         copy.DeidentificationMethod = f"CAD Node {__version__}: PS3.15 Annex E, table of 2026c"
         copy.DeidentificationMethodCodeSequence = [_coded(code) for code in keep.methods]
@@ -265,8 +265,11 @@ def _pointers(copy: Dataset) -> list[BaseTag]:
 
 
 def _age(value: str) -> str:
-    match = re.fullmatch(r"(\d{3})Y", value.strip())
-    return f"{_OLDEST_YEARS:03d}Y" if match and int(match[1]) >= _OLDEST_YEARS else value
+    match = re.fullmatch(r"(\d{3})[DWMY]", value.strip())
+    if match is None:  # such as 95Y, or 95: nobody can say whether that is one to tell
+        return ""
+    is_oldest = value.strip().endswith("Y") and int(match[1]) >= _OLDEST_YEARS
+    return f"{_OLDEST_YEARS:03d}Y" if is_oldest else value
 
 
 def _equipment() -> Dataset:

@@ -185,6 +185,12 @@ def test_an_age_over_89_is_not_told(tmp_path: Path) -> None:
     assert copied(tmp_path, Keep(patient=True), PatientAge="089Y").PatientAge == "089Y"
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR AS")
+@pytest.mark.parametrize("age", ["97Y", "97", "097", "97 years"])
+def test_an_age_in_no_valid_form_is_not_told(tmp_path: Path, age: str) -> None:
+    assert not copied(tmp_path, Keep(patient=True), PatientAge=age).PatientAge
+
+
 def test_uids_stay_together_across_files_and_differ_from_the_old_ones(tmp_path: Path) -> None:
     study = us_study(images=2)
     reference = Dataset()
