@@ -148,10 +148,12 @@ class CleanRun:
     def _make(self, path: Path, name: str, made: str) -> CopyResult:
         unfinished = self._state / f"{name}.part"
         comparison = None if self._pictures is None else self._pictures / f"{name}.png"
+        placed = ""
         try:
             result = self._copy(CopyTask(path, name, unfinished, comparison))
             if result.status is CopyStatus.CLEANED:
                 result = self._place(unfinished, name, result)
+                placed = result.output
             if result.status is not CopyStatus.FAILED:  # that is tried again
                 record = {"made": made, "result": asdict(result)}
                 _write_whole(self._state / f"{name}.json", json.dumps(record))
@@ -163,7 +165,17 @@ class CleanRun:
             return CopyResult(CopyStatus.FAILED, "not_written")
         finally:
             unfinished.unlink(missing_ok=True)
+            self._withdraw(name, placed)
         return result
+
+    def _withdraw(self, name: str, but: str) -> None:
+        """Remove copies of an image that other settings or an older version made, and that no longer hold."""
+        with self._lock:
+            others = [output for output, owner in self._owners.items() if owner == name and output != but]
+            for output in others:
+                del self._owners[output]
+        for output in others:
+            (self._output / output).unlink(missing_ok=True)
 
     def _place(self, unfinished: Path, name: str, result: CopyResult) -> CopyResult:
         """Move a finished copy to its place, unless another image holds it."""

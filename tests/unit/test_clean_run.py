@@ -104,6 +104,20 @@ def test_other_settings_another_file_or_a_lost_copy_make_it_anew(
     assert len(again.calls) == (3 if changed == "settings" else 1)
 
 
+@pytest.mark.parametrize("how", ["fails", "refuses", "crashes"])
+def test_a_copy_that_would_not_be_made_any_more_is_removed(
+    files: list[Path], tmp_path: Path, how: str
+) -> None:
+    output = tmp_path / "out"
+    first = run(_Copy(), files, output)
+    assert len(copies(output)) == 3
+
+    stricter = _Copy(**{how: ["second"]})  # type: ignore[arg-type]
+    run(stricter, files, output, made_by="newer")
+
+    assert {path.name for path in copies(output)} == {f"{first[index].name}.dcm" for index in (0, 2)}
+
+
 def test_another_secret_is_not_mixed_in(files: list[Path], tmp_path: Path) -> None:
     run(_Copy(), files, tmp_path / "out")
 
