@@ -141,7 +141,9 @@ class _SecureAE(AE):
         self, assoc: Association, address: AddressInformation, tls_args: Any
     ) -> AssociationSocket:
         made = _SecureSocket(assoc, address=address)
-        made.socket = self._context.wrap_socket(made.socket, server_hostname=self._server_name)
+        made.socket = self._context.wrap_socket(
+            cast(socket.socket, made.socket), server_hostname=self._server_name
+        )
         self.connection = cast(TlsSocket, made.socket)
         return made
 

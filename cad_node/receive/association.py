@@ -57,6 +57,7 @@ class NodeAssociation(Association):
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
         self._tls = tls
+        self._peer = str(address[0])
         self._receive_server = server
         self._begin = begin
         self.admitted = False
@@ -129,7 +130,7 @@ class NodeAssociation(Association):
             if self.is_established:
                 self._run_reactor()
         except ProtocolViolationError as error:
-            logger.warning("Connection from %s closed: %s", self.requestor.address_info.address, error)
+            logger.warning("Connection from %s closed: %s", self._peer, error)
         except Exception as error:
             logger.warning("Association ended: it failed with %s.", type(error).__name__)
         finally:

@@ -6,13 +6,16 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cad_node.domain import ReceivedInstance
 from cad_node.errors import SettingsError
+from cad_node.tls import TlsSocket
 from tests.certificates import Authority, Pair
 from tests.factories import us_cine, us_image
 from tests.receiving import (
@@ -22,6 +25,7 @@ from tests.receiving import (
     associate_request,
     dataset_bytes,
     p_data,
+    pdu,
     send,
     store_command,
     wait_until,
@@ -29,6 +33,49 @@ from tests.receiving import (
 )
 
 SMALL = {"rows": 32, "columns": 48}
+
+
+class BioPeer:
+    """A peer whose records can be sent in part."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        assert receiver.tls is not None
+        self.socket = socket.create_connection(("127.0.0.1", receiver.port), 30)
+        self._from_peer, self._to_peer = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = receiver.tls.wrap_bio(self._from_peer, self._to_peer, server_hostname="127.0.0.1")
+        self._pump(self._tls.do_handshake)
+
+    def __enter__(self) -> BioPeer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def write(self, content: bytes, only: int | None = None) -> None:
+        """Send it in one record, or the first bytes of that."""
+        self._tls.write(content)
+        self.socket.sendall(self._to_peer.read()[:only])
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, once they are there."""
+        return self._pump(lambda: self._tls.read(count))
+
+    def read_what_there_is(self) -> None:
+        """Leave nothing of what has come."""
+        with suppress(ssl.SSLWantReadError):
+            while True:
+                self._tls.read(4096)
+
+    def _pump(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self._to_peer.read())
+                self._from_peer.write(self.socket.recv(65536))
+            else:
+                self.socket.sendall(self._to_peer.read())
+                return result
 
 
 @pytest.fixture
@@ -95,6 +142,40 @@ def test_several_pdus_in_one_record_are_all_read(receiver: Receiver) -> None:
 
         assert peer.receive_pdu()[0] == 4
     assert len(receiver.accepted) == 1
+
+
+def test_an_answer_does_not_wait_for_a_record_that_is_still_coming_in(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor that is readable may hold half a record, or one of TLS's own, and nothing to read."""
+    with Receiver(pair=pair, network_timeout_s=60) as receiver, BioPeer(receiver) as peer:
+        answering, asked, looked = threading.Event(), threading.Event(), threading.Event()
+        accept, read = receiver.scp._accept, TlsSocket.read
+
+        def read_and_tell(connection: TlsSocket, *args: Any) -> Any:
+            looked.set()
+            return read(connection, *args)
+
+        monkeypatch.setattr(TlsSocket, "read", read_and_tell)
+
+        def accept_late(received: ReceivedInstance) -> None:
+            asked.set()
+            answering.wait(30)
+            accept(received)
+
+        receiver.scp._accept = accept_late
+        image = us_image(**SMALL)
+        peer.write(associate_request())
+        assert peer.read(1) == b"\x02"
+        peer.write(p_data(3, store_command(image.SOPInstanceUID)) + p_data(2, dataset_bytes(image)))
+        assert asked.wait(30)
+        peer.read_what_there_is()
+        looked.clear()
+        peer.write(pdu(5, bytes(4)), only=7)
+        assert looked.wait(30)
+        answering.set()
+
+        assert peer.read(1) == b"\x04"
 
 
 def test_a_sender_with_a_certificate_of_the_ca_is_let_in(mutual: Receiver, authority: Authority) -> None:
@@ -219,7 +300,7 @@ def test_connections_that_never_speak_keep_no_sender_out(pair: Pair) -> None:
         try:
             assert receiver.send([us_image(**SMALL)]) == [0]
             # One thread each for those that are waited for, none for those beyond the cap.
-            assert threading.active_count() - before <= 2 + 32 + 2
+            assert wait_until(lambda: threading.active_count() - before <= 2 + 32 + 2)
         finally:
             for peer in silent:
                 peer.socket.close()
