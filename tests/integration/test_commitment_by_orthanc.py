@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,11 +17,12 @@ from cad_node.jobs.commitment import CommitmentRequester, ReportDesk
 from cad_node.jobs.courier import Courier
 from cad_node.jobs.engine import JobEngine
 from cad_node.receive.scp import Reports, StorageScp
-from cad_node.settings import CStoreDestinationSettings, NodeSettings, ReceiveSettings
+from cad_node.settings import CStoreDestinationSettings, NodeSettings, ReceiveSettings, load_settings
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
 from cad_node.store.retention import Standing
 from cad_node.store.schema import CommitmentRecord, CommitmentState, DeliveryState
+from tests.integration.jobs_node import Child, wait_until, write_config
 from tests.peers import Orthanc
 from tests.unit.jobs.stubs import processing, stored, write_results
 
@@ -109,10 +111,7 @@ def test_what_it_stored_it_is_committed_to(
         JobEngine(settings, journal, results, processing(results), destinations) as engine,
     ):
         assert engine.wait_idle(WAIT_S)
-        deadline = time.monotonic() + WAIT_S
-        while not journal.commitments.all(CommitmentState.COMMITTED):
-            assert time.monotonic() < deadline, journal.commitments.all()
-            time.sleep(0.05)
+        wait_until(lambda: journal.commitments.all(CommitmentState.COMMITTED), "not committed")
 
     assert (only(journal).requests, only(journal).problem) == (1, "")
     assert journal.commitments.committed(only(journal)) == frozenset(orthanc.instances())
@@ -158,3 +157,34 @@ def test_what_it_lacks_is_sent_again_and_nothing_else(
     assert orthanc.instances().keys() == held.keys() == journal.commitments.committed(only(journal))
     assert orthanc.stores() == 3
     assert [item.state for item in journal.outgoing.all()] == [DeliveryState.SENT]
+
+
+def test_a_node_that_is_killed_while_it_waits_for_the_report_asks_again_and_sends_nothing_twice(
+    tmp_path: Path, orthanc: Orthanc, node_port: int, children: list[Child]
+) -> None:
+    config = write_config(tmp_path, None, orthanc.dicom_port)
+    with config.open("a") as file:  # of its last destination
+        file.write("\nstorage_commitment = true\ncommitment_wait_s = 0\ncommitment_timeout_s = 2\n")
+        file.write(f"[receive]\nport = {node_port}\n")
+    settings = load_settings(config)
+    journal = Journal.open(settings)
+    journal.record_instance(stored(STUDY))
+    # The child has no port, so whatever Orthanc reports to it is lost.
+    child = Child(config, seconds=0.01)
+    children.append(child)
+    wait_until(lambda: journal.commitments.all(CommitmentState.ASKED), "not asked")
+    first = only(journal).transaction_uid
+    child.end(signal.SIGKILL)
+
+    results = ResultStore(settings.data_dir / "results")
+    destinations = {item.name: make_destination(item) for item in settings.destinations}
+    with (
+        listening(settings, journal),
+        JobEngine(settings, journal, results, processing(results), destinations),
+    ):
+        wait_until(lambda: journal.commitments.all(CommitmentState.COMMITTED), "not committed")
+
+    assert only(journal).transaction_uid != first
+    assert journal.commitments.committed(only(journal)) == frozenset(orthanc.instances())
+    assert orthanc.stores() == 2
+    journal.close()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 
 from cad_node import node as wiring
-from cad_node.domain import MadeBy, ReceivedInstance
+from cad_node.deliver.event_report import PUSH_MODEL_INSTANCE
+from cad_node.domain import EventReport, MadeBy, ReceivedInstance, ReportAnswer
 from cad_node.errors import SourceGoneError
 from cad_node.node import Node
 from cad_node.process import StudyTask
-from cad_node.settings import NodeSettings
+from cad_node.settings import CStoreDestinationSettings, NodeSettings
 from tests.factories import us_image, write
+from tests.unit.deliver.test_event_report import encoded, information
 from tests.unit.jobs.stubs import made_by, write_results
 
 
@@ -135,3 +138,24 @@ def test_a_study_of_which_a_file_is_gone_fails_instead_of_being_halved(
         node._process(uid, revision)
 
     assert node.pool.tasks == []  # type: ignore[attr-defined]
+
+
+def test_who_is_asked_for_commitment_may_report_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "WorkerPool", _Pool)
+    monkeypatch.setattr(wiring, "making", lambda _: made_by("1"))
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": 104, "calling_ae_title": "CADSEND"}
+    destinations = (
+        CStoreDestinationSettings(name="a", ae_title="KEEPS", storage_commitment=True, **values),
+        CStoreDestinationSettings(name="b", ae_title="TAKES", **values),
+    )
+    node = Node(NodeSettings(data_dir=tmp_path / "data", destinations=destinations))
+    content = encoded(information(("1.2.3",)))
+    report = EventReport("KEEPS", PUSH_MODEL_INSTANCE, 1, "1.2.840.10008.1.2.1", content)
+
+    assert node.scp._reports.called == {"KEEPS": {"CADSEND"}}
+    assert node.scp._reports.record(report) is ReportAnswer.UNKNOWN_TRANSACTION
+
+    node.journal.close()
+    node._lock.close()
