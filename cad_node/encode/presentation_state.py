@@ -125,12 +125,9 @@ def _grey_pipeline(source: Source) -> dict[str, Any]:
 
 
 def _first(value: Any) -> float | None:
-    """The first of several values: the one that viewers open an image with."""
-    if value is None or isinstance(value, str):
-        return None
-    if isinstance(value, (int, float)):
-        return float(value)
-    return float(value[0]) if len(value) else None
+    """The first of several values: the one that viewers open an image with; None where it is empty."""
+    first = next(iter(value), None) if isinstance(value, (MultiValue, list)) else value
+    return float(first) if isinstance(first, (int, float)) else None
 
 
 def _layers(image: ImageResult, source: Source, context: Context) -> list[GraphicLayer]:
@@ -217,7 +214,6 @@ def _put_aspect(dataset: Dataset, source: Source) -> None:
     """Show pixels as the source asks for; the calibration of a region is not that of the whole picture."""
     aspect = source.display.get("PixelAspectRatio")
     # One value is none: Pixel Aspect Ratio has two.
-    if isinstance(aspect, (MultiValue, list)) and len(aspect) == 2 and all(int(part) > 0 for part in aspect):
-        dataset.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = [
-            int(part) for part in aspect
-        ]
+    pair = aspect if isinstance(aspect, (MultiValue, list)) and len(aspect) == 2 else ()
+    if pair and all(isinstance(part, int) and part > 0 for part in pair):
+        dataset.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = [int(part) for part in pair]

@@ -120,11 +120,14 @@ def test_half_a_window_is_none(attributes: dict[str, Any], templates: Templates)
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"PixelAspectRatio": [1]}, {"RescaleSlope": ["1", "1"], "RescaleIntercept": ["0", "0"]}],
+    [
+        {"PixelAspectRatio": [1]},
+        {"PixelAspectRatio": ["2", ""]},
+        {"WindowCenter": ["", "100"], "WindowWidth": ["", "200"]},
+        {"RescaleSlope": ["1", "1"], "RescaleIntercept": ["0", "0"]},
+    ],
 )
-def test_an_attribute_of_another_multiplicity_costs_no_state(
-    attributes: dict[str, Any], templates: Templates
-) -> None:
+def test_a_value_too_few_or_too_many_costs_no_state(attributes: dict[str, Any], templates: Templates) -> None:
     made = state(us_image(attributes=attributes), TWO, templates)
     assert made.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio == [1, 1]
 
