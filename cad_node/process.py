@@ -16,11 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cad_node import __version__
 from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
-from cad_node.encode import EncodedObject, Templates, encode_study, load_templates, render_preview
+from cad_node.encode import (
+    EncodedObject,
+    Templates,
+    contradicted_sides,
+    encode_study,
+    load_templates,
+    render_preview,
+)
 from cad_node.giving_way import GivingWay
 from cad_node.logs import study_context
 from cad_node.networks import load_model
@@ -86,10 +93,19 @@ class Processor:
         with study_context(study.study_instance_uid):
             result = clock.time("analyse", lambda: analyse(study, self.steps))
             pictures = clock.time("preview", lambda: self._pictures(result))
-            objects = clock.time("encode", lambda: self._encode(result, task, pictures))
+            headers = clock.time("read", lambda: read_headers(task.files))
+            objects = clock.time("encode", lambda: self._encode(result, headers, task, pictures))
             clock.time("write", lambda: write_objects(objects, task.output))
             previews = write_pictures(result, pictures, task.output)
-            pages = write_pages(result, objects, previews, self.templates, self.settings, task.output)
+            pages = write_pages(
+                result,
+                objects,
+                previews,
+                self.templates,
+                self.settings,
+                task.output,
+                contradicted_sides(result, headers),
+            )
             summary = write_summary(
                 result,
                 objects,
@@ -109,13 +125,17 @@ class Processor:
         return summary
 
     def _encode(
-        self, result: StudyResult, task: StudyTask, pictures: Mapping[str, bytes]
+        self,
+        result: StudyResult,
+        headers: dict[str, Any],
+        task: StudyTask,
+        pictures: Mapping[str, bytes],
     ) -> tuple[EncodedObject, ...]:
         earlier = [read_with_pixels(path) for path in task.earlier]
         by_uid = {str(dataset.SOPInstanceUID): dataset for dataset in earlier}
         return encode_study(
             result,
-            read_headers(task.files),
+            headers,
             templates=self.templates,
             settings=self.settings.results,
             variants=all_variants(self.settings),

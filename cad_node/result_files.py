@@ -7,7 +7,7 @@ keeps. What was found is decided elsewhere; here it is only written down.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,12 @@ def write_pages(
     templates: Templates,
     settings: NodeSettings,
     output: Path,
+    contradicted: Collection[str] = (),
 ) -> dict[str, str]:
     """Write the page of a study, and one for each set of objects that a folder gets instead of all.
 
-    Their file names by the set. A page names only what lies beside it.
+    Their file names by the set. A page names only what lies beside it; `contradicted` is as
+    for `render_page`.
     """
     everything = all_variants(settings)
     sets = {names_of(everything): everything}
@@ -91,7 +93,8 @@ def write_pages(
             PageObject(item.variant, name, item.sources) for item, name in named if item.variant in wanted
         ]
         pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
-        (output / pages[key]).write_text(render_page(result, previews, templates, beside), encoding="utf-8")
+        page = render_page(result, previews, templates, beside, contradicted)
+        (output / pages[key]).write_text(page, encoding="utf-8")
     return pages
 
 

@@ -6,15 +6,17 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
+from pydicom.dataset import Dataset
 
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
-from cad_node.encode.sr_words import band_label, outline_words, position_parts
+from cad_node.encode.source import read_source
+from cad_node.encode.sr_words import band_label, outline_words, position_parts, side
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 from cad_node.settings import ObjectKind
@@ -61,6 +63,7 @@ def render_page(
     previews: Mapping[str, str],
     templates: Templates,
     objects: Sequence[PageObject] = (),
+    contradicted: Collection[str] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -70,6 +73,8 @@ def render_page(
         File names beside the page, by SOP Instance UID of the image.
     objects
         Those that lie beside the page: it names no others.
+    contradicted
+        Images of which text and header name different sides (`contradicted_sides`): no side is claimed.
 
     Raises
     ------
@@ -82,7 +87,14 @@ def render_page(
         for position, image in enumerate(result.images, start=1)
     ]
     lesions = [
-        _lesion(position, image, track, previews, templates)
+        _lesion(
+            position,
+            image,
+            track,
+            previews,
+            templates,
+            contradicted=image.reference.sop_instance_uid in contradicted,
+        )
         for position, image in enumerate(result.images, start=1)
         for track in lesion_tracks(image).values()
     ]
@@ -182,8 +194,29 @@ def _class(probabilities: Probabilities) -> str:
     return "uncertain" if probabilities.uncertain else probabilities.likeliest.value
 
 
+def contradicted_sides(result: StudyResult, headers: Mapping[str, Dataset]) -> frozenset[str]:
+    """The images, by SOP Instance UID, of which the text on them and the header name different sides."""
+    uids = {image.reference.sop_instance_uid: image for image in result.images}
+    return frozenset(
+        uid
+        for uid, image in uids.items()
+        if side(image.notes, read_source(image.reference, headers.get(uid)))[1]
+    )
+
+
+def _place(image: ImageResult, templates: Templates, *, contradicted: bool) -> str:
+    parts = position_parts(image.notes, templates, conflict=contradicted)
+    return "; ".join([*parts, templates.sr.position.conflict] if contradicted else parts)
+
+
 def _lesion(
-    position: int, image: ImageResult, track: list[Lesion], previews: Mapping[str, str], templates: Templates
+    position: int,
+    image: ImageResult,
+    track: list[Lesion],
+    previews: Mapping[str, str],
+    templates: Templates,
+    *,
+    contradicted: bool,
 ) -> dict[str, Any]:
     lesion = key_lesion(track)
     sizes, described, number = lesion.measurements, lesion.description, templates.wording.number
@@ -204,7 +237,7 @@ def _lesion(
         "area": number(sizes.area, digits),
         "depth": number(described.depth_mm, 1) if described.depth_mm is not None else "",
         "outline": "; ".join(outline_words(described, templates)),
-        "place": "; ".join(position_parts(image.notes, templates)),
+        "place": _place(image, templates, contradicted=contradicted),
         "unit": sizes.unit.value,
         "preview": previews.get(image.reference.sop_instance_uid, ""),
     }

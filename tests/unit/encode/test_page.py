@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cad_node.domain import SonographerNotes
-from cad_node.encode import PageObject, Templates, render_page
+from cad_node.domain import Laterality, SonographerNotes
+from cad_node.encode import PageObject, Templates, contradicted_sides, render_page
 from cad_node.variants import Variant
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
@@ -160,3 +160,20 @@ def test_an_image_on_which_calipers_lie_says_so(templates: Templates) -> None:
 
     assert templates.page_words.text.marked in marked
     assert templates.page_words.text.marked not in render_page(study(image), {}, templates)
+
+
+@pytest.mark.parametrize(("typed", "agrees"), [(Laterality.RIGHT, True), (Laterality.LEFT, False)])
+def test_no_side_is_claimed_where_text_and_header_differ(
+    typed: Laterality, agrees: bool, templates: Templates
+) -> None:
+    image = analysed(SINGLE, {1: [(1, SMALL, BENIGN)]})  # of the right breast, by its header
+    notes = SonographerNotes(laterality=typed, clock_face=10.0)
+    result = study(replace(image, frames=(replace(image.frames[0], notes=notes),)))
+    words = templates.sr.position
+
+    contradicted = contradicted_sides(result, {SINGLE.SOPInstanceUID: SINGLE})
+    text = render_page(result, {}, templates, contradicted=contradicted)
+
+    assert (getattr(words, typed.value) in text) == agrees
+    assert (words.conflict in text) != agrees
+    assert "10" in text
