@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cad_node.domain import Box, CleanFrame
-from cad_node.pipeline.segment import Model, find_lesions
+from cad_node.pipeline.segment import Finding, Model, Prediction, find_lesions
 from cad_node.train.data import Sample, clean_path, read_grey, read_image, read_masks, read_union
 from cad_node.train.metrics import dice, hausdorff_95, iou
 
@@ -25,6 +25,18 @@ from cad_node.train.metrics import dice, hausdorff_95, iou
 SAME_LESION_IOU = 0.2
 # A drawn lesion this near to the border is cut by it: outlines are rarely drawn onto the last pixel.
 _EDGE_PX = 3
+
+
+class Candidate(NamedTuple):
+    """A finding before the veto: how little it looks like normal tissue, and what it is.
+
+    `belief` is 1 minus the probability that the veto reads. `lesions` are the numbers of the drawn
+    lesions that it is, from 0; `false` says that it is none.
+    """
+
+    belief: float
+    lesions: tuple[int, ...]
+    false: bool
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Case:
     diameter of a disc of the drawn area. All are NaN for normal tissue, the
     distances also where nothing was found. `cut_by_edge`: a drawn lesion reaches
     the border of the picture. `uncertain`: the model abstained from naming a class.
+    `candidates` are the findings that the model would show without its veto.
     """
 
     dataset: str
@@ -53,6 +66,7 @@ class Case:
     hd95_ratio: float = math.nan
     cut_by_edge: bool = False
     uncertain: bool = False
+    candidates: tuple[Candidate, ...] = ()
 
 
 def case_to_json(case: Case) -> dict[str, Any]:
@@ -71,8 +85,27 @@ def case_from_json(values: Mapping[str, Any]) -> Case:
     TypeError, KeyError
         It is none.
     """
-    numbers = {key: math.nan if value is None else value for key, value in values.items()}
-    return Case(**numbers | {"probabilities": tuple(values["probabilities"])})
+    plain: dict[str, Any] = {key: math.nan if value is None else value for key, value in values.items()}
+    plain["probabilities"] = tuple(values["probabilities"])
+    plain["candidates"] = tuple(Candidate(one[0], tuple(one[1]), one[2]) for one in values["candidates"])
+    return Case(**plain)
+
+
+class _Once:
+    """A model that is run once for one frame, however often it is asked, and whose veto can be lifted."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._prediction: Prediction | None = None
+        self.threshold = model.threshold
+        self.normal_veto = model.normal_veto
+        self.veto_image_share = model.veto_image_share
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """What the model said of the first picture."""
+        if self._prediction is None:
+            self._prediction = self._model.predict(pixels)
+        return self._prediction
 
 
 def score_image(
@@ -84,13 +117,16 @@ def score_image(
 
 def score_frame(model: Model, frame: CleanFrame, drawn: Sequence[NDArray[np.bool_]], sample: Sample) -> Case:
     """Run the model over the region of one frame; `drawn` are masks of the whole frame."""
-    findings, probabilities = find_lesions(frame, model, 0.0)
+    once = _Once(model)
+    findings, probabilities = find_lesions(frame, once, 0.0)
+    once.normal_veto = math.inf
+    everything, _ = find_lesions(frame, once, 0.0)
     masks = [finding.mask for finding in findings]
     found = union_of(masks, frame.pixels.shape)
     truth = union_of(drawn, frame.pixels.shape)
     has_lesion = bool(truth.any())
-    detected = sum(any(iou(mask, one) >= SAME_LESION_IOU for mask in masks) for one in drawn)
-    false = sum(all(iou(mask, one) < SAME_LESION_IOU for one in [*drawn, truth]) for mask in masks)
+    detected = sum(any(_same(mask, one) for mask in masks) for one in drawn)
+    false = sum(_is_false(mask, drawn, truth) for mask in masks)
     distance = hausdorff_95(found, truth)
     return Case(
         dataset=sample.dataset,
@@ -108,6 +144,35 @@ def score_frame(model: Model, frame: CleanFrame, drawn: Sequence[NDArray[np.bool
         hd95_ratio=distance / math.sqrt(4 * int(truth.sum()) / math.pi) if has_lesion else math.nan,
         cut_by_edge=touches_edge(truth),
         uncertain=probabilities.uncertain,
+        candidates=_candidates(everything, once, frame, drawn, truth),
+    )
+
+
+def _same(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> bool:
+    return iou(found, drawn) >= SAME_LESION_IOU
+
+
+def _is_false(found: NDArray[np.bool_], drawn: Sequence[NDArray[np.bool_]], truth: NDArray[np.bool_]) -> bool:
+    return not any(_same(found, one) for one in [*drawn, truth])
+
+
+def _candidates(
+    findings: Iterable[Finding],
+    once: _Once,
+    frame: CleanFrame,
+    drawn: Sequence[NDArray[np.bool_]],
+    truth: NDArray[np.bool_],
+) -> tuple[Candidate, ...]:
+    share = once.veto_image_share
+    tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
+    whole = once.predict(tissue).classify(np.zeros(tissue.shape, dtype=np.bool_)).normal if share else 0.0
+    return tuple(
+        Candidate(
+            belief=round(1 - (1 - share) * one.probabilities.normal - share * whole, 6),
+            lesions=tuple(number for number, lesion in enumerate(drawn) if _same(one.mask, lesion)),
+            false=_is_false(one.mask, drawn, truth),
+        )
+        for one in findings
     )
 
 

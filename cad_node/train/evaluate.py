@@ -25,6 +25,8 @@ _CONVENTIONS = {
     "named": "images of which the model names a class; on the others it says that it is uncertain",
     "cut_by_edge": "a drawn lesion reaches the border of the picture",
     "same_lesion_iou": SAME_LESION_IOU,
+    "froc": "free-response ROC: lesions detected against false lesions an image, at every height of the veto; "
+    "normals: the share of normal images with a finding there",
     "interval": f"95 %, bootstrap over groups (patients), {RESAMPLES} samples",
 }
 
@@ -57,8 +59,15 @@ def scorecard(
     }
     card["cut_by_edge"] = sum(case.cut_by_edge for case in with_annotations)
     card["several_lesions"] = sum(case.drawn > 1 for case in with_annotations)
-    card["worst"] = [case_to_json(case) for case in worst(without_annotations or with_annotations)]
+    card["worst"] = [_shown(case) for case in worst(without_annotations or with_annotations)]
     return card
+
+
+def _shown(case: Case) -> dict[str, Any]:
+    """What a page shows of a case."""
+    values = case_to_json(case)
+    del values["candidates"]
+    return values
 
 
 def worst(cases: Sequence[Case], count: int = WORST) -> list[Case]:

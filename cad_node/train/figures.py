@@ -226,10 +226,11 @@ def _figure(cases: Sequence[Case], value: Value, resamples: int, seed: int) -> d
 
 
 def curves(cases: Sequence[Case]) -> dict[str, Any]:
-    """What is drawn: ROC, reliability, distribution of Dice, accuracy against coverage."""
+    """What is drawn: ROC, free-response ROC, reliability, distribution of Dice, accuracy against coverage."""
     columns = Columns.of(cases)
     return {
         "roc": _roc(columns),
+        "froc": {name: froc(part) for name, part in by_dataset(cases).items()},
         "reliability": _reliability(columns),
         "dice": _histogram(columns),
         "coverage": _coverage(columns),
@@ -249,6 +250,38 @@ def _roc(columns: Columns) -> dict[str, list[float]]:
     false = np.append(0.0, (np.cumsum(~positive[order]) / (~positive).sum())[last])
     some = np.unique(np.linspace(0, sensitivity.size - 1, 100).round().astype(int))
     return {"false_positive": _rounded(false[some]), "sensitivity": _rounded(sensitivity[some])}
+
+
+def froc(cases: Sequence[Case]) -> dict[str, list[float]]:
+    """Lesions detected, false lesions an image and normal images with a finding, at every height of the veto.
+
+    A lesion is detected, and a normal image has a finding, from the surest candidate on. Thinned to a
+    hundred heights; `normals` is empty where there are none. Source: Chakraborty, Med Phys 1989;16:561.
+    """
+    lesions = [_surest(case, number) for case in cases for number in range(case.drawn)]
+    false = [one.belief for case in cases for one in case.candidates if one.false]
+    normals = [
+        max((one.belief for one in case.candidates), default=-math.inf) for case in cases if _normal(case)
+    ]
+    heights = np.unique([*(belief for belief in lesions if math.isfinite(belief)), *false])[::-1]
+    if not lesions or not heights.size:
+        return {"belief": [], "detected": [], "false_per_image": [], "normals": []}
+    some = heights[np.unique(np.linspace(0, heights.size - 1, 100).round().astype(np.int64))]
+
+    def reaching(beliefs: Sequence[float]) -> NDArray[np.float64]:
+        return np.asarray((np.array(beliefs)[None, :] >= some[:, None]).sum(axis=1), dtype=np.float64)
+
+    return {
+        "belief": _rounded(some),
+        "detected": _rounded(reaching(lesions) / len(lesions)),
+        "false_per_image": _rounded(reaching(false) / len(cases)),
+        "normals": _rounded(reaching(normals) / len(normals)) if normals else [],
+    }
+
+
+def _surest(case: Case, lesion: int) -> float:
+    """Belief of the surest candidate that is this lesion."""
+    return max((one.belief for one in case.candidates if lesion in one.lesions), default=-math.inf)
 
 
 def _reliability(columns: Columns, bins: int = 10) -> list[dict[str, float | int]]:

@@ -81,6 +81,7 @@ _TITLES = {
 }
 _ALT = {
     "roc.png": "ROC curve, benign against malignant",
+    "froc.png": "Free-response ROC curve: lesions detected against false lesions an image",
     "reliability.png": "Reliability of the class probabilities",
     "dice.png": "Distribution of Dice",
     "coverage.png": "Accuracy against the share of images whose class is named",

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 _STYLE = {LEFT_IN: ("#8b98a5", "annotations left in"), REMOVED: ("#0b63b5", "annotations removed")}
 _CLASSES = {"benign": "#2ec4b6", "malignant": "#ff5964"}
+_DATASETS = ("#0b63b5", "#e07a1f", "#2ec4b6", "#8b98a5")
 _DPI = 130
 
 
 def draw_scorecard(card: Mapping[str, Any]) -> dict[str, bytes]:
-    """PNG by file name: ROC, reliability, Dice distribution, accuracy against coverage.
+    """PNG by file name: ROC, free-response ROC, reliability, Dice distribution, accuracy against coverage.
 
     Raises
     ------
@@ -35,6 +36,7 @@ def draw_scorecard(card: Mapping[str, Any]) -> dict[str, bytes]:
     sets = card["curves"]
     return {
         "roc.png": _png(_roc(sets, card)),
+        "froc.png": _png(_froc(sets, card)),
         "reliability.png": _png(_reliability(sets)),
         "dice.png": _png(_dice(sets)),
         "coverage.png": _png(_coverage(sets, card)),
@@ -112,6 +114,25 @@ def _roc(sets: Mapping[str, Any], card: Mapping[str, Any]) -> Figure:
         axes.plot(curve["roc"]["false_positive"], curve["roc"]["sensitivity"], color=colour, label=label)
     axes.set_xlabel("benign called suspicious (1 - specificity)")
     axes.set_ylabel("malignant called suspicious (sensitivity)")
+    _finish(axes)
+    return figure
+
+
+def _froc(sets: Mapping[str, Any], card: Mapping[str, Any]) -> Figure:
+    figure = _figure()
+    axes = figure.subplots()
+    key = list(sets)[-1]
+    curves: Mapping[str, Any] = sets[key].get("froc", {})
+    names = [name for name in curves if name != "all"]
+    for name, colour in zip(names, _DATASETS * len(names), strict=False):
+        curve, part = curves[name], card[key][name]
+        axes.plot(curve["false_per_image"], curve["detected"], color=colour, label=name)
+        if "lesions_detected" in part and "false_lesions_per_image" in part:
+            shipped = part["false_lesions_per_image"]["value"], part["lesions_detected"]["value"]
+            axes.plot(*shipped, "o", color=colour)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(f"false lesions an image, {_STYLE[key][1]} (dot: as shipped)")
+    axes.set_ylabel("lesions detected")
     _finish(axes)
     return figure
 

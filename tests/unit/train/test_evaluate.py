@@ -69,6 +69,31 @@ def test_missed_and_false_lesions_are_told_apart():
     assert case.dice == pytest.approx(0.5, abs=0.06)
 
 
+def test_candidates_are_what_the_veto_saw_and_what_it_dropped():
+    drawn, shown = _squares((10, 10), (60, 80)), _squares((10, 10), (60, 20))
+    vetoing = DarkIsLesion(normal_veto=0.04)
+    case = score_image(vetoing, _image(shown), drawn, SAMPLE)
+    assert (case.found, case.detected, case.false_lesions) == (0, 0, 0)
+    assert sorted(case.candidates) == [(0.95, (), True), (0.95, (0,), False)]
+    # The whole image is normal with 0.8; the veto weighs that by half.
+    half = score_image(DarkIsLesion(veto_image_share=0.5), _image(shown), drawn, SAMPLE)
+    assert {one.belief for one in half.candidates} == {0.575}
+    assert half.found == 2
+
+
+def test_network_runs_once_for_an_image():
+    class Counting(DarkIsLesion):
+        runs = 0
+
+        def predict(self, pixels):
+            Counting.runs += 1
+            return super().predict(pixels)
+
+    drawn = _squares((10, 10))
+    score_image(Counting(), _image(drawn), drawn, SAMPLE)
+    assert Counting.runs == 1
+
+
 def test_normal_image_has_no_dice():
     normal = Sample("BUSI", "n.png", "normal", "g", 5)
     quiet = score_image(DarkIsLesion(), _image([]), [], normal)

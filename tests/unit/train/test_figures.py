@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from cad_node.train.cases import Case
+from cad_node.train.cases import Candidate, Case
 from cad_node.train.evaluate import scorecard, worst
-from cad_node.train.figures import curves, summarise
+from cad_node.train.figures import curves, froc, summarise
 
 
 def _case(label="benign", probabilities=(0.1, 0.6, 0.3), **changes):
@@ -95,6 +96,24 @@ def test_curves_counted_by_hand():
     assert drawn["coverage"] == {"share_named": [1.0], "accuracy": [0.5]}
     assert [one["images"] for one in drawn["reliability"]] == [2, 1, 1]
     assert drawn["reliability"][0] == {"from": 0.5, "images": 2, "confidence": 0.55, "accuracy": 0.0}
+
+
+def test_free_response_curve_counted_by_hand():
+    both = Candidate(0.6, (0, 1), false=False)
+    cases = [
+        replace(_case("benign"), drawn=2, candidates=(Candidate(0.9, (0,), false=False), both)),
+        replace(_case("malignant"), drawn=1, candidates=(Candidate(0.7, (), false=True),)),
+        replace(_case("normal"), drawn=0, candidates=(Candidate(0.8, (), false=True),)),
+        replace(_case("normal"), drawn=0),
+    ]
+    assert froc(cases) == {
+        "belief": [0.9, 0.8, 0.7, 0.6],
+        "detected": [0.3333, 0.3333, 0.3333, 0.6667],
+        "false_per_image": [0.0, 0.25, 0.5, 0.5],
+        "normals": [0.0, 0.5, 0.5, 0.5],
+    }
+    assert froc(cases[:1])["normals"] == []
+    assert froc(cases[3:])["detected"] == []
 
 
 def test_worst_cases_are_the_worst_outlines_and_no_normals():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cad_node.train import kept
-from cad_node.train.cases import Case
+from cad_node.train.cases import Candidate, Case
 from cad_node.train.data import read_manifest
 from cad_node.train.kept import KeptCases, made_by
 from tests.unit.train.published import write_data
@@ -26,6 +26,7 @@ CASE = Case(
     false_lesions=1,
     probabilities=(0.2, 0.5, 0.3),
     uncertain=True,
+    candidates=(Candidate(0.7, (), false=True),),
 )
 ORIGIN = {"model": "one"}
 

@@ -88,7 +88,7 @@ def test_page_fetches_nothing_and_links_the_pictures_beside_it(report):
 
 
 def test_plots_are_pictures(report):
-    for name in ("roc.png", "reliability.png", "dice.png", "coverage.png"):
+    for name in ("roc.png", "froc.png", "reliability.png", "dice.png", "coverage.png"):
         picture = np.asarray(Image.open(io.BytesIO((report / name).read_bytes())).convert("L"))
         assert picture.shape[0] > 300
         assert (picture < 200).any()
