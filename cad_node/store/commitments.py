@@ -2,20 +2,20 @@
 
 A request is noted before it goes out, with the objects that it asks about. So a report
 is known whenever it comes: after a crash, after its deadline, after the next request.
-What it says of each object is kept; only what it names as committed counts as that.
+What it says of each object is kept (`commitment_reports.py`); only what it names as
+committed counts as that.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from cad_node.domain import CommitmentReport
-from cad_node.store.database import insert_if_absent, reading
+from cad_node.store.commitment_reports import CommitmentReports, commitment_key, commitment_record
+from cad_node.store.database import insert_if_absent
 from cad_node.store.schema import (
     UNDER_WAY,
     UNSETTLED,
@@ -30,16 +30,9 @@ from cad_node.store.schema import (
     sent_objects,
 )
 
-_COMMITTED = 0  # in `commitment_objects.failure_reason`
 
-
-class Commitments:
+class Commitments(CommitmentReports):
     """What was asked and what was answered; reached as `journal.commitments`."""
-
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
-        self._engine = engine
-        self._reading = reading(engine)
-        self._clock = clock
 
     # Asking
 
@@ -67,7 +60,7 @@ class Commitments:
         )
         with self._reading.begin() as connection:
             row = connection.execute(query).first()
-        return None if row is None else _record(row)
+        return None if row is None else commitment_record(row)
 
     def begin(
         self, record: CommitmentRecord, objects: Iterable[str], executor: str, deadline_s: float
@@ -260,98 +253,7 @@ class Commitments:
                 )
             ).rowcount
 
-    # Reports
-
-    def report(self, report: CommitmentReport, destinations: Collection[str]) -> bool:
-        """Note what a destination says of one request; the same again changes nothing.
-
-        Parameters
-        ----------
-        destinations
-            Those that the peer who sent it may speak for.
-
-        Returns
-        -------
-        bool
-            False where none of them was asked under this Transaction UID.
-        """
-        with self._engine.begin() as connection:
-            request = connection.execute(
-                sa.select(commitment_requests)
-                .where(
-                    commitment_requests.c.transaction_uid == report.transaction_uid,
-                    commitment_requests.c.destination.in_(destinations),
-                )
-                .with_for_update()
-            ).first()
-            if request is None:
-                return False
-            if request.reported_at is not None:
-                return True
-            mine = commitment_objects.c.transaction_uid == request.transaction_uid
-            asked = connection.scalars(sa.select(commitment_objects.c.sop_instance_uid).where(mine)).all()
-            for uid in asked:
-                reason = report.failed.get(uid, _COMMITTED if uid in report.committed else None)
-                connection.execute(
-                    commitment_objects.update()
-                    .where(mine, commitment_objects.c.sop_instance_uid == uid)
-                    .values(failure_reason=reason)
-                )
-            connection.execute(
-                commitment_requests.update()
-                .where(commitment_requests.c.transaction_uid == request.transaction_uid)
-                .values(reported_at=self._clock())
-            )
-            self._settle(connection, request)
-        return True
-
-    def _settle(self, connection: Connection, request: sa.Row[tuple[object, ...]]) -> None:
-        """Draw the conclusion from all reports that there are."""
-        row = connection.execute(
-            sa.select(commitments)
-            .where(
-                commitments.c.study_instance_uid == request.study_instance_uid,
-                commitments.c.revision == request.revision,
-                commitments.c.destination == request.destination,
-            )
-            .with_for_update()
-        ).first()
-        if row is None or row.state == CommitmentState.COMMITTED:
-            return
-        record = _record(row)
-        now = self._clock()
-        # Each request asks about all that was not committed before, so the latest speaks for the rest.
-        if not self._open(connection, record):
-            values: dict[str, object] = {
-                "state": CommitmentState.COMMITTED,
-                "finished_at": now,
-                "problem": "",
-            }
-        elif record.transaction_uid == request.transaction_uid:
-            values = {"state": CommitmentState.REPORTED, "next_attempt_at": now}
-        else:
-            return
-        connection.execute(commitments.update().where(*_key(record)).values(**values))
-
-    def is_reported(self, transaction_uid: str) -> bool:
-        """Whether the report on a request has come."""
-        query = sa.select(commitment_requests.c.reported_at).where(
-            commitment_requests.c.transaction_uid == transaction_uid
-        )
-        with self._reading.begin() as connection:
-            return connection.scalar(query) is not None
-
     # Looking
-
-    def committed(self, record: CommitmentRecord) -> frozenset[str]:
-        """SOP Instance UIDs that the destination is committed to since they were sent there."""
-        with self._reading.begin() as connection:
-            return self._committed(connection, record)
-
-    def open_objects(self, record: CommitmentRecord) -> Mapping[str, int | None]:
-        """What the latest request asked about and is not committed: the Failure Reason, None for silence."""
-        with self._reading.begin() as connection:
-            return self._open(connection, record)
 
     def of_study(self, study_instance_uid: str) -> list[CommitmentRecord]:
         """Every commitment to a study's results."""
@@ -361,32 +263,6 @@ class Commitments:
         """Every commitment, oldest first."""
         return self._select(*([] if state is None else [commitments.c.state == state]))
 
-    def _committed(self, connection: Connection, record: CommitmentRecord) -> frozenset[str]:
-        query = (
-            sa.select(commitment_objects.c.sop_instance_uid)
-            .join(
-                commitment_requests,
-                commitment_requests.c.transaction_uid == commitment_objects.c.transaction_uid,
-            )
-            .where(
-                commitment_requests.c.study_instance_uid == record.study_instance_uid,
-                commitment_requests.c.revision == record.revision,
-                commitment_requests.c.destination == record.destination,
-                commitment_requests.c.asked_at >= record.since,
-                commitment_objects.c.failure_reason == _COMMITTED,
-            )
-        )
-        return frozenset(connection.scalars(query))
-
-    def _open(self, connection: Connection, record: CommitmentRecord) -> dict[str, int | None]:
-        rows = connection.execute(
-            sa.select(commitment_objects).where(
-                commitment_objects.c.transaction_uid == record.transaction_uid
-            )
-        ).all()
-        done = self._committed(connection, record)
-        return {row.sop_instance_uid: row.failure_reason for row in rows if row.sop_instance_uid not in done}
-
     def _select(self, *conditions: sa.ColumnElement[bool]) -> list[CommitmentRecord]:
         query = (
             sa.select(commitments)
@@ -394,7 +270,7 @@ class Commitments:
             .order_by(commitments.c.since, commitments.c.study_instance_uid, commitments.c.destination)
         )
         with self._reading.begin() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [commitment_record(row) for row in connection.execute(query)]
 
     def _change(self, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> int:
         with self._engine.begin() as connection:
@@ -415,28 +291,20 @@ def want_commitment(connection: Connection, record: DeliveryRecord, now: float) 
         # Something was sent again; what was counted so far still counts.
         connection.execute(
             commitments.update()
-            .where(*_key(record), commitments.c.state != CommitmentState.COMMITTED)
+            .where(*commitment_key(record), commitments.c.state != CommitmentState.COMMITTED)
             .values(state=CommitmentState.TO_ASK, next_attempt_at=now)
         )
 
 
 def forget_commitment(connection: Connection, record: DeliveryRecord) -> None:
     """Begin anew with a delivery of which everything is sent again."""
-    connection.execute(commitments.delete().where(*_key(record)))
-
-
-def _key(record: CommitmentRecord | DeliveryRecord) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        commitments.c.study_instance_uid == record.study_instance_uid,
-        commitments.c.revision == record.revision,
-        commitments.c.destination == record.destination,
-    )
+    connection.execute(commitments.delete().where(*commitment_key(record)))
 
 
 def _unchanged(record: CommitmentRecord) -> tuple[sa.ColumnElement[bool], ...]:
     """Picks its row while nothing has happened to it since it was read."""
     return (
-        *_key(record),
+        *commitment_key(record),
         commitments.c.state == record.state,
         commitments.c.transaction_uid == record.transaction_uid,
         commitments.c.requests == record.requests,
@@ -456,9 +324,3 @@ def _delivery(record: CommitmentRecord) -> tuple[sa.ColumnElement[bool], ...]:
         deliveries.c.revision == record.revision,
         deliveries.c.destination == record.destination,
     )
-
-
-def _record(row: sa.Row[tuple[object, ...]]) -> CommitmentRecord:
-    values = {**row._mapping}
-    del values["executor"]
-    return CommitmentRecord(**{**values, "state": CommitmentState(str(values["state"]))})
