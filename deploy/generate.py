@@ -67,7 +67,7 @@ def settings_table() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `cad_node/settings.py` by `make docs`. Precedence: command line, `CADNODE_*` environment",
+        "Generated from `cad_node/settings/` by `make docs`. Precedence: command line, `CADNODE_*` environment",
         "(`CADNODE_RECEIVE__PORT=104`), `node.toml`, default. Unknown keys are refused.",
         "",
     ]

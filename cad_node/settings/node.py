@@ -1,0 +1,128 @@
+"""The whole tree, and how it is read from options, environment and file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cad_node.errors import SettingsError
+from cad_node.settings.destinations import DestinationSettings, FolderDestinationSettings
+from cad_node.settings.jobs import CompletionSettings, JobsSettings
+from cad_node.settings.pipeline import PipelineSettings, RuntimeSettings
+from cad_node.settings.receive import ReceiveSettings, is_loopback
+from cad_node.settings.results import AnswerSettings, ResultSettings
+
+
+class NodeSettings(BaseSettings):
+    """All settings of a node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CADNODE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+    )
+
+    data_dir: Path = Field(Path("cad-node-data"), description="Spool, journal, jobs and stored results.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level that is logged."
+    )
+    receive: ReceiveSettings = ReceiveSettings()
+    completion: CompletionSettings = CompletionSettings()
+    jobs: JobsSettings = JobsSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    results: ResultSettings = ResultSettings()
+    answers: AnswerSettings = AnswerSettings()
+    destinations: tuple[DestinationSettings, ...] = Field(
+        (), description="Where results go. None: a folder `outbox` inside `data_dir`."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then the file; no dotenv."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=_current_file)
+        return init_settings, env_settings, toml
+
+    @field_validator("destinations")
+    @classmethod
+    def _names_differ(cls, value: tuple[DestinationSettings, ...]) -> tuple[DestinationSettings, ...]:
+        names = [destination.name for destination in value]
+        if len(names) != len(set(names)):
+            raise ValueError("two destinations have the same name")
+        return value
+
+    @model_validator(mode="after")
+    def _nobody_unnamed_from_outside(self) -> NodeSettings:
+        if not is_loopback(self.receive.host) and not self.receive.calling_ae_titles:
+            raise ValueError(
+                "receive.host is reachable from the network, but receive.calling_ae_titles names nobody; "
+                "list the AE titles that may send"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folder_by_default(self) -> NodeSettings:
+        if not self.destinations:
+            outbox = FolderDestinationSettings(name="outbox", path=self.data_dir / "outbox")
+            object.__setattr__(self, "destinations", (outbox,))
+        return self
+
+
+# The file of the load in progress: pydantic-settings asks for sources by class, not by call.
+_current_file: Path | None = None
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> NodeSettings:
+    """Read the settings from options, environment and file.
+
+    Parameters
+    ----------
+    config
+        A `node.toml`; None: defaults and environment only.
+    overrides
+        Nested values that win over everything else, as the command line gives them.
+
+    Raises
+    ------
+    SettingsError
+        The file is absent or not TOML, a key is unknown or a value out of bounds.
+    """
+    global _current_file  # noqa: PLW0603  see its comment
+    if config is not None and not config.is_file():
+        raise SettingsError(
+            f"Settings file {config} does not exist.", "Give --config the path of a node.toml."
+        )
+    _current_file = config
+    try:
+        return NodeSettings(**dict(overrides or {}))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config} is not valid TOML: {error}.", "Mend the line it names.") from error
+    except ValidationError as error:
+        # Values are left out on purpose: one of them may be a password.
+        lines = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        where = str(config) if config else "The settings"
+        raise SettingsError(f"{where}: {lines}.", "See docs/settings.md for every key.") from error
+    finally:
+        _current_file = None
