@@ -8,6 +8,7 @@ where it is valid, and what the standard wants present but not filled is empty.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from copy import deepcopy
@@ -91,6 +92,9 @@ _ULTRASOUND = {
     "1.2.840.10008.5.1.4.1.1.6",
 }
 _CHARACTER_SET_OF_LAST_RESORT = "ISO_IR 192"
+# A change of character set within a text (ISO 2022). pydicom 3.0 decodes Chinese by ISO 2022 IR 58
+# and leaves these in the text, where they would become part of the patient's name.
+_ESCAPE = re.compile(r"\x1b[\x20-\x2f]+[\x30-\x7e]")
 
 
 @dataclass(frozen=True)
@@ -234,10 +238,10 @@ def _copied_item(item: Dataset) -> Dataset:
 def _plain(value: object) -> object:
     """The value freed from its original bytes, so that it can be written in any character set."""
     if isinstance(value, PersonName):
-        return str(value)
+        return _ESCAPE.sub("", str(value))
     if isinstance(value, (MultiValue, list)):
         return [_plain(part) for part in value]
-    return value
+    return _ESCAPE.sub("", value) if isinstance(value, str) else value
 
 
 def _is_valid(vr: str, value: object) -> bool:

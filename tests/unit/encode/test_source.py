@@ -183,6 +183,14 @@ def test_letters_that_no_character_set_announced_are_written_as_utf8(templates: 
         assert str(as_read(dataset).PatientName) == "Müller"
 
 
+def test_a_chinese_name_by_escape_sequences_is_repeated_without_them(templates: Templates) -> None:
+    header = us_image(attributes={"SpecificCharacterSet": ["", "ISO 2022 IR 58"]})
+    # PS3.5 K.3: each component of the second group begins with its own designation.
+    encoded = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab"
+    for dataset in results(as_read(with_raw(header, "PatientName", encoded + b" ")), templates):
+        assert as_read(dataset).PatientName == "Zhang^XiaoDong=张^小东"
+
+
 def test_private_and_image_attributes_are_not_repeated(templates: Templates) -> None:
     header = us_image()
     header.private_block(0x0009, "MAKER", create=True).add_new(0x01, "LO", "secret")
