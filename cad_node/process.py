@@ -164,9 +164,11 @@ def load_processor(settings: NodeSettings) -> Processor:
         What was named in the settings is absent or not what it claims to be.
     """
     threads = network_threads(settings)
-    model = load_model(find_model(settings), device=settings.runtime.device, threads=threads)
-    cleaner = load_cleaner(settings)
     pipeline = settings.pipeline
+    model = load_model(
+        find_model(settings), settings.runtime.device, threads, normal_veto=pipeline.normal_veto
+    )
+    cleaner = load_cleaner(settings)
     fractional = any(variant.seg_type == "fractional" for variant in all_variants(settings))
     steps = Steps(
         gate=gate_image,
@@ -229,7 +231,9 @@ def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> 
         The annotation model is absent or not what it claims to be.
     """
     annotations = load_annotation_bundle(find_model(settings, settings.pipeline.annotation_model))
-    made_with = {**settings.pipeline.model_dump(mode="json"), "annotation_model_sha256": annotations.sha256}
+    # What is not set is left out: a setting that a later version adds gives nobody new UIDs.
+    chosen = settings.pipeline.model_dump(mode="json", exclude_none=True)
+    made_with = {**chosen, "annotation_model_sha256": annotations.sha256}
     text = json.dumps(made_with, sort_keys=True)
     return Provenance(
         software_version=__version__,

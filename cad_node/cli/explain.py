@@ -27,6 +27,7 @@ def explanation(settings: NodeSettings) -> list[str]:
 
     bundle = load_bundle(find_model(settings))
     pipeline = settings.pipeline
+    veto = bundle.normal_veto if pipeline.normal_veto is None else pipeline.normal_veto
     completion = settings.completion
     asked = [d.name for d in settings.destinations if getattr(d, "storage_commitment", False)]
     commitment = (
@@ -47,7 +48,7 @@ def explanation(settings: NodeSettings) -> list[str]:
         f"{pipeline.smallest_lesion_mm2:g} mm² are dropped.",
         "Classify: normal, benign, malignant for each lesion under its own mask, and for the frame as a whole, "
         f"with probabilities calibrated at temperature {bundle.temperature:.2f}; a finding that is normal with at "
-        f"least {bundle.normal_veto:g} is dropped"
+        f"least {veto:g} is dropped"
         + (f"; a class below {bundle.abstain_below:g} is not named." if bundle.abstain_below else "."),
         f"Cine: lesions that overlap by {SAME_LESION_IOU:g} (intersection over union) from frame to frame are one; "
         f"in loops of {SHORTEST_LOOP} frames or more, those seen in fewer than {FEWEST_SIGHTINGS} are dropped.",

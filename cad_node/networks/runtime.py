@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -124,7 +124,9 @@ class LesionModel:
         return np.asarray(logits.double().cpu().numpy(), dtype=np.float64)
 
 
-def load_model(folder: Path, device: str = "cpu", threads: int = 0) -> LesionModel:
+def load_model(
+    folder: Path, device: str = "cpu", threads: int = 0, *, normal_veto: float | None = None
+) -> LesionModel:
     """Verify a model folder and make it ready to run.
 
     Parameters
@@ -135,6 +137,8 @@ def load_model(folder: Path, device: str = "cpu", threads: int = 0) -> LesionMod
         "cpu", or "cuda" with an optional number.
     threads
         CPU threads of torch, for the whole process; 0: all cores.
+    normal_veto
+        Another operating point than the bundle's own; its figures are not those of its scorecard.
 
     Raises
     ------
@@ -150,6 +154,8 @@ def load_model(folder: Path, device: str = "cpu", threads: int = 0) -> LesionMod
             "Set device = 'cpu' under [runtime].",
         )
     torch.set_num_threads(threads or os.cpu_count() or 1)
+    if normal_veto is not None:
+        bundle = replace(bundle, normal_veto=normal_veto)
     return LesionModel(bundle, bundle.load_network(), device)
 
 

@@ -38,6 +38,14 @@ class PipelineSettings(Section):
     smallest_lesion_mm2: float = Field(
         4.0, ge=0, description="Smaller findings are dropped, where calibrated."
     )
+    normal_veto: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        examples=[0.5],
+        description="A finding that looks normal with at least this probability is dropped. Lower: fewer false "
+        "findings, more missed lesions. Unset: as the model says.",
+    )
     breast_only: bool = Field(
         False, description="Refuse images whose header names another body part than breast or axilla."
     )

@@ -95,3 +95,10 @@ def test_maps_are_saved_as_pictures(model, pixels, tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), pixels)
     save_probability_maps(model, [tmp_path / "one.png"], tmp_path / "maps")
     assert cv2.imread(str(tmp_path / "maps" / "one.png"), cv2.IMREAD_GRAYSCALE).shape == pixels.shape
+
+
+def test_another_operating_point_changes_the_veto_alone(bundle_folder, model, pixels):
+    lax = load_model(bundle_folder, threads=1, normal_veto=0.95)
+    assert (model.normal_veto, lax.normal_veto) == (0.7, 0.95)
+    assert (lax.bundle.sha256, lax.threshold) == (model.bundle.sha256, model.threshold)
+    np.testing.assert_array_equal(lax.predict(pixels).probability, model.predict(pixels).probability)
