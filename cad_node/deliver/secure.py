@@ -1,4 +1,4 @@
-"""DICOM TLS, the requestor's side: an AE that opens TLS connections, and what their failures mean.
+"""The requestor's connection, plain or over TLS, and what a failure of TLS means.
 
 All of it can be mended at one end or the other, so nothing here is a failure for ever.
 """
@@ -105,7 +105,17 @@ _REASONS = {
 }
 
 
-class _SecureSocket(AssociationSocket):
+class _ClosingSocket(AssociationSocket):
+    """Leaves no socket open: the parent's stays so where it never connected, and a PACS that is down is tried often."""
+
+    def _shutdown_socket(self) -> None:
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.close()
+
+
+class _SecureSocket(_ClosingSocket):
     """Says that there is something to read only where there is: TLS's own records are none of the association's."""
 
     @property
@@ -118,12 +128,14 @@ class _SecureSocket(AssociationSocket):
             self.event_queue.put("Evt17")
             return False
 
-    def _shutdown_socket(self) -> None:
-        # The parent's leaves a socket open that cannot be shut down, as one that never connected.
-        if self.socket is not None:
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-            self.socket.close()
+
+class _PlainAE(AE):
+    """Opens one association without TLS."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: Any
+    ) -> AssociationSocket:
+        return _ClosingSocket(assoc, address=address)
 
 
 class _SecureAE(AE):
@@ -158,7 +170,7 @@ def application_entity(settings: CStoreDestinationSettings) -> AE:
     SettingsError
         A file that TLS needs cannot be used.
     """
-    return _SecureAE(settings) if settings.tls else AE(ae_title=settings.calling_ae_title)
+    return _SecureAE(settings) if settings.tls else _PlainAE(ae_title=settings.calling_ae_title)
 
 
 def tls_failure(association: Association) -> OSError | None:

@@ -26,11 +26,7 @@ from tests.integration.jobs_node import Child, wait_until, write_config
 from tests.peers import Orthanc
 from tests.unit.jobs.stubs import processing, stored, write_results
 
-pytestmark = [
-    pytest.mark.orthanc,
-    # pynetdicom leaves a socket that never connected to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.orthanc
 
 STUDY = "1.2.826.0.1.78"
 WAIT_S = 120.0

@@ -34,11 +34,7 @@ from tests.factories import us_cine
 from tests.integration.test_encode_validators import encoded, several_images
 from tests.unit.jobs.stubs import processing, stored, write_results
 
-pytestmark = [
-    pytest.mark.orthanc,
-    # pynetdicom leaves a socket that never connected to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.orthanc
 
 STUDY = "1.2.826.0.1.77"
 WAIT_S = 120.0
