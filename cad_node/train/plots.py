@@ -131,7 +131,8 @@ def _froc(sets: Mapping[str, Any], card: Mapping[str, Any]) -> Figure:
             shipped = part["false_lesions_per_image"]["value"], part["lesions_detected"]["value"]
             axes.plot(*shipped, "o", color=colour)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel(f"false lesions an image, {_STYLE[key][1]} (dot: as shipped)")
+    axes.set_title(_STYLE[key][1], fontsize=9)
+    axes.set_xlabel("false lesions an image (dot: as shipped)")
     axes.set_ylabel("lesions detected")
     _finish(axes)
     return figure
