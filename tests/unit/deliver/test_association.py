@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,47 +16,13 @@ from pynetdicom.transport import AssociationSocket
 from cad_node.deliver.association import open_association
 from cad_node.errors import DeliveryError, DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
+from tests.unit.deliver.peers import closes, peer, resets, says
 
 VERIFICATION = "1.2.840.10008.1.1"
 # PS3.8 sections 9.3.4 and 9.3.8: type, reserved, length, then source and reason at the end.
 WRONG_CALLED_AE_TITLE = bytes.fromhex("0300 00000004 00010107")
 WRONG_CONTEXT_NAME = bytes.fromhex("0300 00000004 00010102")
 ABORT = bytes.fromhex("0700 00000004 00000000")
-
-
-def closes(connection: socket.socket) -> None:
-    connection.close()
-
-
-def resets(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-
-
-def says(words: bytes) -> Callable[[socket.socket], None]:
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(words)
-        connection.close()
-
-    return answer
-
-
-@contextmanager
-def peer(answer: Callable[[socket.socket], object], *, reads: bool = True) -> Iterator[int]:
-    """A port where whoever connects gets that answer to its request."""
-
-    def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            if reads:
-                connection.recv(65536)
-            answer(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join()
 
 
 def fails_at(port: int, timeout_s: float = 20.0) -> DeliveryError:

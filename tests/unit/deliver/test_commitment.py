@@ -17,6 +17,7 @@ from cad_node.deliver.event_report import PUSH_MODEL, PUSH_MODEL_INSTANCE, read_
 from cad_node.domain import CommitmentReport, EventReport, ReportAnswer
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
+from tests.unit.deliver.peers import listening
 from tests.unit.deliver.test_event_report import TRANSACTION, information
 from tests.unit.jobs.stubs import SEG_STORAGE, SR_STORAGE, write_object
 
@@ -61,13 +62,8 @@ def serving(pacs: Pacs, abstract_syntax: str = PUSH_MODEL) -> Iterator[Pacs]:
     ae = AE(ae_title="PACS")
     ae.add_supported_context(abstract_syntax, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
     handlers = [(evt.EVT_N_ACTION, pacs.handle), (evt.EVT_PDU_SENT, pacs.sent)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    pacs.port = server.socket.getsockname()[1]
-    try:
+    with listening(ae, handlers) as pacs.port:
         yield pacs
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture

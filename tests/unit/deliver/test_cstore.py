@@ -15,6 +15,7 @@ from cad_node.deliver import CStoreDestination, Destination
 from cad_node.deliver.cstore import Verdict, verdict
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
+from tests.unit.deliver.peers import listening
 from tests.unit.jobs.stubs import SEG_STORAGE, SR_STORAGE, write_object
 
 STUDY = "1.2.3"
@@ -59,13 +60,8 @@ def serving(
         ae.add_supported_context(
             sop_class, [syntax, ImplicitVRLittleEndian][-1 if sop_class == VERIFICATION else 0]
         )
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, pacs.handle)])
-    pacs.port = server.socket.getsockname()[1]
-    try:
+    with listening(ae, [(evt.EVT_C_STORE, pacs.handle)]) as pacs.port:
         yield pacs
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cad_node.deliver.association import open_association
 from cad_node.errors import DeliveryError, DestinationUnreachableError
 from cad_node.settings import CStoreDestinationSettings
 from tests.certificates import Authority, Pair, self_signed
-from tests.unit.deliver.test_association import closes, resets, says
+from tests.unit.deliver.peers import closes, listening, peer, resets, says
 from tests.unit.jobs.stubs import write_results
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -54,32 +54,8 @@ def pacs(
     ae.require_called_aet = True
     for sop_class in (VERIFICATION, SEG, SR):
         ae.add_supported_context(sop_class)
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=[(evt.EVT_C_STORE, taking.store)]
-    )
-    taking.port = server.socket.getsockname()[1]
-    try:
+    with listening(ae, [(evt.EVT_C_STORE, taking.store)], ssl_context=context) as taking.port:
         yield taking
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
-def port(answer: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A port where whoever connects gets that answer to the first bytes."""
-
-    def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(65536)
-            answer(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join()
 
 
 def settings(
@@ -203,7 +179,7 @@ def test_a_pacs_that_wants_a_certificate_of_the_node_is_understood(
 def test_a_peer_that_speaks_no_tls_is_named(
     authority: Authority, answer: Callable[[socket.socket], None]
 ) -> None:
-    with port(answer) as number:
+    with peer(answer) as number:
         error = failure(number, authority.file)
 
     assert error.problem == f"Destination pacs speaks no TLS at 127.0.0.1:{number}."
@@ -214,7 +190,7 @@ def test_a_peer_that_speaks_no_tls_is_named(
 def test_a_peer_that_closes_in_the_handshake_is_named(
     authority: Authority, answer: Callable[[socket.socket], None]
 ) -> None:
-    with port(answer) as number:
+    with peer(answer) as number:
         error = failure(number, authority.file)
 
     assert (
@@ -226,7 +202,7 @@ def test_a_peer_that_closes_in_the_handshake_is_named(
 
 def test_a_peer_that_never_answers_is_given_up(authority: Authority) -> None:
     done = threading.Event()
-    with port(lambda _: done.wait(20)) as number:
+    with peer(lambda _: done.wait(20)) as number:
         try:
             error = failure(number, authority.file, timeout_s=0.5)
         finally:
