@@ -88,7 +88,10 @@ def train(
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--start-from", help="Model folder of the same folds to go on from, not from ImageNet."),
+        typer.Option(
+            "--start-from",
+            help="Model folder to go on from, not from ImageNet; its folds must be among these.",
+        ),
     ] = None,
     peak_rate: Annotated[
         float | None,
@@ -139,6 +142,7 @@ def train(
     from cad_node.networks import NETWORKS
     from cad_node.train.decide import decide
     from cad_node.train.export import Origin, export_bundle
+    from cad_node.train.learned import read_learned
     from cad_node.train.loop import TrainSettings
     from cad_node.train.run import last_row, load_imagenet, load_start, run_training, training_data
 
@@ -229,14 +233,15 @@ def train(
         seed=seed,
         threads=threads,
     )
-    found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
+    stages = () if start_from is None else read_learned(start_from).stages
+    found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split), stages)
     console.print(
         f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
         f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
     )
     for note in found.notes:
         console.print(note)
-    start = None if start_from is None else load_start(start_from, found)
+    start = None if start_from is None else load_start(start_from, found, seed)
     imagenet = load_imagenet(weights, architecture) if start is None else None
     network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start, device)
     if export is None:

@@ -79,7 +79,12 @@ def join(masks: Path, classes: Path, data: Path, threads: int = 1) -> Joined:
     settings = replace(naming.settings, architecture=architecture)
     learned = naming.learned
     found = training_data(
-        data, tuple(sorted(learned.folds)), settings.seed, tuple(sorted(learned.datasets)), learned.kind
+        data,
+        tuple(sorted(learned.folds)),
+        settings.seed,
+        tuple(sorted(learned.datasets)),
+        learned.kind,
+        learned.stages,
     )
     for part in (outlining, naming):
         _refuse_other_data(part, found, data)
@@ -116,6 +121,7 @@ def _refuse_unequal(first: _Part, second: _Part) -> str:
     # The seed draws the patients that validate: another one's were learned from here.
     for what, one, other in (
         ("data", first.learned, second.learned),
+        ("order of folds", first.learned.stages, second.learned.stages),
         ("way of making folds", sorted(first.learned.hashed), sorted(second.learned.hashed)),
         ("seed, so that other patients validated", first.settings.seed, second.settings.seed),
         ("input size", first.bundle.size_px, second.bundle.size_px),

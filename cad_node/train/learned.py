@@ -17,13 +17,15 @@ from cad_node.train.splits import SplitKind
 class Learned:
     """Folds of data sets, under one kind of split; validation counts as learned from.
 
-    `hashed` are those data sets whose folds were made by hash, not read from a file.
+    `hashed` are those data sets whose folds were made by hash, not read from a file. `stages` are the
+    folds that each step of a training in steps added, first step first: each drew its own validation groups.
     """
 
     folds: frozenset[int]
     datasets: frozenset[str]
     kind: SplitKind = SplitKind.GROUPED
     hashed: frozenset[str] = field(default=frozenset(), compare=False)
+    stages: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         """In words, for messages."""
@@ -51,6 +53,7 @@ def read_learned(model: Path) -> Learned:
         data = json.loads((model / TRAIN_FILE).read_text(encoding="utf-8"))["data"]
         folds = frozenset(int(fold) for fold in data["folds"])
         kind = SplitKind(data.get("split", SplitKind.GROUPED))
+        stages = tuple(tuple(int(fold) for fold in stage) for stage in data.get("stages", ()))
         # Models from before there was a filter name their data sets only in the counts: "BUSI benign".
         named = data.get("datasets") or {
             key.rpartition(" ")[0]
@@ -63,7 +66,8 @@ def read_learned(model: Path) -> Learned:
             f"{model / TRAIN_FILE} does not say what the model has learned from.",
             "Export the model again with cad-node train --export.",
         ) from error
-    return Learned(folds, frozenset(named), kind, frozenset(data.get("hashed_folds", ())))
+    hashed = frozenset(data.get("hashed_folds", ()))
+    return Learned(folds, frozenset(named), kind, hashed, stages or (tuple(sorted(folds)),))
 
 
 def refuse_leak(learned: Learned, kind: SplitKind, samples: Iterable[Sample], name: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from cad_node.errors import SettingsError
 from cad_node.networks import LesionNetwork, load_bundle
+from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.networks.registry import encoder_of
 from cad_node.train.augment import Augmentation
 from cad_node.train.data import PreparedImages, Sample, Split, split_by_group
@@ -39,6 +41,7 @@ class TrainingData:
     kind: SplitKind = SplitKind.GROUPED
     hashed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stages: tuple[tuple[int, ...], ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Counts for the model card."""
@@ -52,6 +55,7 @@ class TrainingData:
             "left_out_for_colour_doppler": self.colour_doppler,
             **({"hashed_folds": list(self.hashed)} if self.hashed else {}),
             **({"notes": list(self.notes)} if self.notes else {}),
+            **({"stages": [list(stage) for stage in self.stages]} if len(self.stages) > 1 else {}),
         }
 
 
@@ -69,8 +73,12 @@ def training_data(
     seed: int,
     datasets: tuple[str, ...] = (),
     kind: SplitKind = SplitKind.GROUPED,
+    stages: Sequence[Sequence[int]] = (),
 ) -> TrainingData:
     """The given folds, of all data sets or of some, a tenth of their groups kept for validation.
+
+    `stages` are the folds that the model one goes on from has learned from (`Learned.stages`): they are
+    split as they were then, so that no group which it learned from validates now; the other folds apart.
 
     Raises
     ------
@@ -86,10 +94,15 @@ def training_data(
         )
     refused = {sample for sample in manifest.colour_doppler if sample.fold in folds}
     # Split first, then leave out: which patient validates does not depend on what is left out.
-    split = split_by_group([*chosen, *refused], VALIDATION_SHARE, seed)
+    new = tuple(sorted(set(folds) - {fold for stage in stages for fold in stage}))
+    stages = tuple(tuple(stage) for stage in (*stages, new) if stage)
+    parts = [
+        split_by_group([s for s in (*chosen, *refused) if s.fold in stage], VALIDATION_SHARE, seed)
+        for stage in stages
+    ]
     split = Split(
-        tuple(sample for sample in split.training if sample not in refused),
-        tuple(sample for sample in split.validation if sample not in refused),
+        tuple(sample for part in parts for sample in part.training if sample not in refused),
+        tuple(sample for part in parts for sample in part.validation if sample not in refused),
     )
     if not split.validation:
         raise SettingsError(
@@ -100,7 +113,7 @@ def training_data(
     learned = tuple(sorted({sample.dataset for sample in chosen}))
     hashed = tuple(sorted({sample.dataset for sample in chosen if sample.hashed_fold}))
     return TrainingData(
-        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes
+        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes, stages
     )
 
 
@@ -133,13 +146,14 @@ def load_imagenet(path: Path | None, architecture: str = "flexible-unet-lite0") 
     return weights
 
 
-def load_start(folder: Path, data: TrainingData) -> dict[str, Tensor]:
+def load_start(folder: Path, data: TrainingData, seed: int) -> dict[str, Tensor]:
     """Weights of a model folder to go on from, if it has seen no image that this run may not learn from.
 
     Raises
     ------
     SettingsError
-        The model has learned from other images, whose figures would then be worth nothing.
+        The model has learned from other images, or from some that validate here: figures and
+        thresholds would then be worth nothing.
     """
     bundle = load_bundle(folder)
     seen = read_learned(folder)
@@ -149,7 +163,18 @@ def load_start(folder: Path, data: TrainingData) -> dict[str, Tensor]:
             f"{bundle.name} was trained on {seen}.",
             "Start from a model of the same folds and data sets, or name all of these for this run.",
         )
+    if seen.stages != data.stages[: len(seen.stages)] or _seed(folder) != seed:
+        raise SettingsError(
+            f"{bundle.name} kept other patients for validation, and has learned from some that validate here.",
+            f"Go on with its seed, {_seed(folder)}, and its folds before any others.",
+        )
     return bundle.load_network().state_dict()
+
+
+def _seed(folder: Path) -> int:
+    """The seed that drew a model's validation groups, 0 where its train.json has none."""
+    content = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))
+    return int(content.get("settings", {}).get("seed", TrainSettings.seed))
 
 
 def run_training(
@@ -218,5 +243,6 @@ def train_from_settings(
     chosen = settings_from_json(settings)
     folds = tuple(int(fold) for fold in data["folds"])
     kind = SplitKind(data.get("split", SplitKind.GROUPED))
-    found = training_data(folder, folds, chosen.seed, tuple(data.get("datasets", ())), kind)
+    stages = data.get("stages", ())
+    found = training_data(folder, folds, chosen.seed, tuple(data.get("datasets", ())), kind, stages)
     return run_training(folder, found, chosen, run, load_imagenet(None, chosen.architecture))

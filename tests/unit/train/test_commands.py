@@ -101,6 +101,15 @@ def test_model_that_has_seen_other_folds_is_no_place_to_start(trained):
         )  # fmt: skip
 
 
+def test_going_on_with_another_seed_would_validate_on_what_was_learned_from(trained):
+    with pytest.raises(SettingsError, match="kept other patients for validation") as refused:
+        train(
+            data=trained / "data", folds="1,2", run=trained / "runs" / "four", epochs=1, size_px=64, seed=3,
+            threads=1, start_from=trained / "models" / "tiny",
+        )  # fmt: skip
+    assert "its seed, 0" in refused.value.hint
+
+
 def test_fold_that_was_learned_from_is_not_scored(trained):
     with pytest.raises(SettingsError, match="was trained on fold 2"):
         evaluate(model=[str(trained / "models" / "tiny")], data=trained / "data", fold="2,5", threads=1)

@@ -46,3 +46,26 @@ def test_the_papers_way_leaves_duplicates_on_both_sides_and_nothing_out(tmp_path
 def test_the_papers_way_is_the_same_at_each_call(tmp_path):
     folder = _duplicates(tmp_path)
     assert read_split(folder, SplitKind.PAPERS) == read_split(folder, SplitKind.PAPERS)
+
+
+def _patients(count, folds):
+    return [row(f"{fold}-{n}.png", "benign", f"p{fold}-{n}", fold) for fold in folds for n in range(count)]
+
+
+def test_who_went_on_from_a_model_never_validates_on_what_that_had_learned_from(tmp_path):
+    folder = write_manifest(tmp_path, _patients(25, (1, 2)))
+    first = training_data(folder, (2,), 0)
+    at_once = training_data(folder, (1, 2), 0)
+    after = training_data(folder, (1, 2), 0, stages=((2,),))
+    learned = {s.group for s in first.split.training}
+    # Without the stages some of them do: this is what they are for.
+    assert learned & {s.group for s in at_once.split.validation}
+    assert not learned & {s.group for s in after.split.validation}
+    assert {s.group for s in after.split.validation} > {s.group for s in first.split.validation}
+    assert after.describe()["stages"] == [[2], [1]]
+    assert "stages" not in first.describe()
+
+
+def test_going_on_with_the_same_folds_changes_no_split(tmp_path):
+    folder = write_manifest(tmp_path, _patients(25, (1, 2)))
+    assert training_data(folder, (1, 2), 0, stages=((1, 2),)) == training_data(folder, (1, 2), 0)

@@ -102,7 +102,7 @@ def test_folds_made_in_another_way_are_other_images(tmp_path):
     with pytest.raises(SettingsError, match="folds of BUS-BRA are made by hash here or when"):
         score_model(tmp_path / "model", data, [5], None, 1, lambda *_: None)
     with pytest.raises(SettingsError, match="was trained on fold 1, 2 of BUS-BRA"):
-        load_start(tmp_path / "model", training_data(data, (1, 2, 3, 4, 5), seed=0))
+        load_start(tmp_path / "model", training_data(data, (1, 2, 3, 4, 5), seed=0), 0)
     assert load_bundle(tmp_path / "model").name == "model"
 
 
