@@ -87,6 +87,14 @@ def evaluate(
         Path | None,
         typer.Option("--report", help="Folder for the page, plots and pictures of the worst cases."),
     ] = None,
+    evidence_for: Annotated[
+        str | None,
+        typer.Option(
+            "--evidence-for",
+            help="Model folder, trained on all folds, into which the scorecard of a protocol is put: that of "
+            "models made alike, each without what it is tested on.",
+        ),
+    ] = None,
     labels: Annotated[
         Path, typer.Option("--labels", help="Which marks images carry, for --protocol annotations and marks.")
     ] = Path("tests/data/annotation_labels.csv"),
@@ -99,14 +107,22 @@ def evaluate(
 
     Figures are given with the annotations left in and, where copies exist,
     removed, each with a 95 % interval over patients. One model's scorecard is put
-    into its folder, a protocol's into --report. The report folder shows images
-    of the data set: keep it to yourself.
+    into its folder, a protocol's into --report and, if asked for, into the folder of
+    a model that has learned from all folds. The report folder shows images of the
+    data set: keep it to yourself.
     """
+    from cad_node.train.of_all_folds import as_evidence, refuse_as_evidence
+    from cad_node.train.protocols import find_protocol
+
     console = Console(stderr=True, soft_wrap=True)
     if onnx is not None and (output is None or protocol is not None):
         raise SettingsError(
             "An ONNX file is scored on folds, and its scorecard is not the model's.",
             "Leave out --protocol, and name a file with --output.",
+        )
+    if evidence_for is not None and (protocol in (None, "annotations", "marks") or adapted):
+        raise SettingsError(
+            "--evidence-for belongs to a protocol of folds or data sets.", "Name one with --protocol."
         )
     if adapted and (protocol is None or protocol in ("annotations", "marks")):
         raise SettingsError(
@@ -131,6 +147,8 @@ def evaluate(
             if clean_cache is not None:
                 extra += ["--clean-cache", str(clean_cache)]
             parts = _models_of(protocol, model or [], models, data, extra, train=train, partial=partial)
+            if evidence_for is not None:
+                refuse_as_evidence(find_protocol(protocol), parts, find_model(evidence_for))
             pooled, card = _score_protocol(
                 protocol, parts, data, clean_cache, threads, advance, report / "cases", adapted=adapted
             )
@@ -140,9 +158,12 @@ def evaluate(
     if report is not None:
         _write_report(pooled, card, data, clean_cache, report)
         console.print(f"{report / 'index.html'}")
+    if evidence_for is not None:
+        folder = find_model(evidence_for)
+        card = as_evidence(card, folder)
     if output is not None:
         output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    elif protocol is None:
+    elif protocol is None or evidence_for is not None:
         from cad_node.train.export import attach_scorecard
 
         attach_scorecard(folder, card)

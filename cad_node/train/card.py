@@ -8,6 +8,7 @@ from typing import Any
 
 from cad_node.networks.bundle import METADATA_FILE, TRAIN_FILE, Bundle
 from cad_node.networks.registry import describe_architecture
+from cad_node.train.of_all_folds import is_by_others
 
 SCORECARD_FILE = "scorecard.json"
 CARD_FILE = "docs/README.md"
@@ -142,7 +143,7 @@ def _training(train: Mapping[str, Any]) -> str:
         "synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
         f"Of {data.get('clean_copies', 0)} training images the copy with its annotations removed was seen, too "
         "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
-        "were chosen on the\nvalidation groups; nothing was chosen on the test fold.\n"
+        "were chosen on the\nvalidation groups; nothing was chosen on a test fold.\n"
     )
 
 
@@ -188,10 +189,9 @@ def _figures(scorecard: Mapping[str, Any] | None, adapted: Mapping[str, Any] | N
         )
     if scorecard is None:
         return "## Figures\n\nNot scored: do not use.\n"
-    folds = ", ".join(str(fold) for fold in scorecard["test_folds"])
     lines = [
         "## Figures\n",
-        f"Test fold {folds}, no image of which was seen before. In brackets the 95 % interval by "
+        f"{_tested(scorecard)} In brackets the 95 % interval by "
         "bootstrap over groups. Dice and IoU speak of images with a drawn lesion only.",
     ]
     for key, title in _SECTIONS:
@@ -211,6 +211,23 @@ def _figures(scorecard: Mapping[str, Any] | None, adapted: Mapping[str, Any] | N
         counts = [str(part[dataset]["accuracy"]["images"]) for dataset in datasets]
         lines.append("| Images | " + " | ".join(counts) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _tested(scorecard: Mapping[str, Any]) -> str:
+    """On what the figures were measured, and with which weights."""
+    if not is_by_others(scorecard):
+        folds = ", ".join(str(fold) for fold in scorecard["test_folds"])
+        return f"Test fold {folds}, no image of which was seen before."
+    parts = scorecard["protocol"]["parts"]
+    rows = "\n".join(
+        f"- {part['tested_on']}: `{part['model']}`, sha256 `{part['sha256'][:12]}…`, trained on {part['trained_on']}"
+        for part in parts
+    )
+    return (
+        "The weights of this folder have learned from every fold, so that no image is left to test them on.\n"
+        f"The figures are those of {len(parts)} models of the same network, each tested on what it had not "
+        f"seen:\n\n{rows}\n\n"
+    )
 
 
 def _cell(entry: Mapping[str, Any] | None) -> str:

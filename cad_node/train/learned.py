@@ -96,5 +96,6 @@ def refuse_leak(learned: Learned, kind: SplitKind, samples: Iterable[Sample], na
         folds = ", ".join(str(fold) for fold in sorted({fold for _, fold in seen}))
         raise SettingsError(
             f"{name} was trained on fold {folds} of {' and '.join(sorted({d for d, _ in seen}))}.",
-            "A figure on images that were learned from says nothing: name another fold.",
+            "A figure on images that were learned from says nothing: name another fold, or for a model of all folds "
+            "--protocol folds --evidence-for.",
         )

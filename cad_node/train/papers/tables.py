@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from cad_node.networks.lesion_network import CLASS_NAMES
+from cad_node.train.of_all_folds import is_by_others
 from cad_node.train.papers.figures import figures_of_scorecard, guessing, interval_95, mean_and_spread
 from cad_node.train.papers.protocol import Protocol, Task
 
@@ -91,6 +92,7 @@ def _model(card: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "name": card["model"]["name"],
         "version": card["model"]["version"],
         "test_folds": card["test_folds"],
+        "by_models": len(card["protocol"]["parts"]) if is_by_others(card) else 0,
         "figures": figures,
     }
 
@@ -137,8 +139,9 @@ def _table(content: Mapping[str, Any], task: str, title: str, columns: Mapping[s
     if model is not None:
         cells = [_measured({"mean": model["figures"][task][key]}, 1) for key in columns]
         folds = ", ".join(str(fold) for fold in model["test_folds"])
+        whose = f"{model['by_models']} models made alike" if model.get("by_models") else "its own scorecard"
         lines.append(
-            f"| **{model['name']} {model['version']}** | ours, its own scorecard | "
+            f"| **{model['name']} {model['version']}** | ours, {whose} | "
             + " | ".join(cells)
             + f" | BUSI, fold {folds} |"
         )

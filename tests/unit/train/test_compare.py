@@ -278,6 +278,23 @@ def test_model_stands_in_the_tables_with_its_scorecards_figures():
     assert "| **m 1** | ours, its own scorecard | 80.00 | 70.00 | 60.00 | 70.00 | BUSI, fold 5 |" in text
 
 
+def test_figures_of_models_made_alike_are_called_so():
+    part = {"accuracy": _entry(0.9), "normals_with_false_lesion": _entry(0.2)}
+    part |= {
+        f"{name}_{what}": _entry(0.8)
+        for name in ("normal", "benign", "malignant")
+        for what in ("precision", "recall")
+    }
+    part |= {"benign_iou": _entry(0.7), "malignant_iou": _entry(0.6)}
+    card = {
+        "model": {"name": "m", "version": "1", "sha256": "0"}, "test_folds": [1, 2],
+        "protocol": {"parts": [{"sha256": "1"}, {"sha256": "2"}]}, "annotations_left_in": {"BUSI": part},
+    }  # fmt: skip
+    text = markdown(summary([], QUICK, card))
+    assert "| **m 1** | ours, 2 models made alike |" in text
+    assert "| BUSI, fold 1, 2 |" in text
+
+
 def test_model_that_was_never_scored_on_the_data_is_not_shown():
     assert summary([], QUICK, {"annotations_left_in": {"BUS-BRA": {}}})["model"] is None
 
