@@ -78,6 +78,7 @@ OTHER_MODALITY = Concept("OT", "DCM", "Other")
 # CID 42 and TID 4017: how the analysis of one image ended.
 SUMMARY_OF_DETECTIONS = Concept("111064", "DCM", "Summary of Detections")
 SUCCEEDED = Concept("111222", "DCM", "Succeeded")
+PARTIALLY_SUCCEEDED = Concept("111223", "DCM", "Partially Succeeded")
 FAILED = Concept("111224", "DCM", "Failed")
 NOT_ATTEMPTED = Concept("111225", "DCM", "Not Attempted")
 
@@ -128,4 +129,5 @@ REASONS = {
     NotAnalysed.NO_TISSUE_REGION: "no-tissue",
     NotAnalysed.OTHER_BODY_PART: "other-body-part",
     NotAnalysed.CLEANING_FAILED: "cleaning-failed",
+    NotAnalysed.OTHER_PICTURE: "other-picture",
 }

@@ -71,6 +71,7 @@ def analysed(
     *,
     spacing: PixelSpacing | None = SPACING,
     overall: Probabilities = NORMAL,
+    left_out: tuple[Box, ...] = (),
 ) -> ImageResult:
     """An image in which the drawn lesions were found; none by default."""
     named = reference(dataset)
@@ -89,7 +90,7 @@ def analysed(
     region = Box(10, rows - 10, 20, columns - 20)
     mark = Annotation(Box(0, 8, 0, 40), "text", 0.9)
     clean = CleanFrame(key, pixels, region, spacing, (mark,), np.zeros((rows, columns), bool))
-    return ImageResult(named, Status.ANALYSED, None, tuple(frames), clean, seconds=0.6)
+    return ImageResult(named, Status.ANALYSED, None, tuple(frames), clean, left_out, seconds=0.6)
 
 
 def soft_edged(shape: Ellipse, rows: int, columns: int) -> ProbabilityMap:

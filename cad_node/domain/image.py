@@ -27,6 +27,8 @@ class NotAnalysed(StrEnum):
     NO_TISSUE_REGION = "no_tissue_region"
     OTHER_BODY_PART = "other_body_part"
     CLEANING_FAILED = "cleaning_failed"
+    # Of a part of an image only; the image itself is analysed.
+    OTHER_PICTURE = "other_picture"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Frame:
     `pixels` is uint8, `(rows, columns)` or `(rows, columns, 3)` in RGB order.
     `tissue` is the B-mode region by Sequence of Ultrasound Regions (PS3.3
     C.8.5.5), or None where the image names none; `spacing` is that region's
-    calibration, None where there is none.
+    calibration, None where there is none. `left_out` are regions of other pictures of
+    tissue on the same screen.
     """
 
     reference: ImageReference
@@ -57,6 +60,7 @@ class Frame:
     pixels: NDArray[np.uint8] = field(compare=False, repr=False)
     tissue: Box | None = None
     spacing: PixelSpacing | None = None
+    left_out: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the pixels read-only."""
@@ -75,12 +79,14 @@ class Refusal:
 class UltrasoundImage:
     """One received SOP Instance: its frames, or why they are not looked at.
 
-    `frames` may decode on access and then raise `PixelDecodeError`.
+    `frames` may decode on access and then raise `PixelDecodeError`. `left_out` are the
+    pictures of tissue, on any frame, that are not looked at although the image is.
     """
 
     reference: ImageReference
     frames: Sequence[Frame] = field(compare=False, repr=False)
     refusal: Refusal | None = None
+    left_out: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cad_node.domain.clean import CleanFrame
-from cad_node.domain.image import ImageReference, Refusal
+from cad_node.domain.geometry import Box
+from cad_node.domain.image import ImageReference, NotAnalysed, Refusal
 from cad_node.domain.lesion import Lesion, Probabilities
 from cad_node.domain.notes import SILENT, SonographerNotes
 
@@ -51,7 +52,8 @@ class ImageResult:
     """What was found in one image, or why it was not analysed.
 
     `key_frame` is the cleaned frame that best shows the result, kept for the
-    preview: the one with the most suspicious lesion.
+    preview: the one with the most suspicious lesion. `left_out` are pictures of tissue in
+    an analysed image that were not looked at.
     """
 
     reference: ImageReference
@@ -59,7 +61,20 @@ class ImageResult:
     refusal: Refusal | None = None
     frames: tuple[FrameResult, ...] = ()
     key_frame: CleanFrame | None = None
+    left_out: tuple[Box, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether only part of the image was analysed."""
+        return self.status is Status.ANALYSED and bool(self.left_out)
+
+    @property
+    def reason(self) -> NotAnalysed | None:
+        """Why the image, or part of it, was not analysed; None where all of it was."""
+        if self.refusal is not None:
+            return self.refusal.reason
+        return NotAnalysed.OTHER_PICTURE if self.is_partial else None
 
     @property
     def lesions(self) -> tuple[Lesion, ...]:

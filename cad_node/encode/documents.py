@@ -17,7 +17,7 @@ from cad_node.encode import uids
 from cad_node.encode.provenance import Context, equipment
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import Source
-from cad_node.encode.sr_words import lesion_sentence, summary_lines
+from cad_node.encode.sr_words import lesion_sentence, partly, summary_lines
 from cad_node.encode.template_text import Series
 
 
@@ -78,12 +78,13 @@ def document_lines(result: StudyResult, sources: Mapping[str, Source], context: 
         lines.append(Line(head.findings, Style.HEADING))
         for image in result.images:
             lines += _lesion_lines(image, sources[image.reference.sop_instance_uid], context)
-    refused = [image for image in result.images if image.status is not Status.ANALYSED]
-    if refused:
+    limited = [image for image in result.images if image.is_partial or image.status is not Status.ANALYSED]
+    if limited:
         lines.append(Line(head.not_analysed, Style.HEADING))
-        for image in refused:
+        for image in limited:
             source = sources[image.reference.sop_instance_uid]
-            reason = context.templates.wording.reasons[image.refusal.reason] if image.refusal else ""
+            reason = context.templates.wording.reasons[image.reason] if image.reason else ""
+            reason = partly(image, context.templates) or reason
             text = f"{head.image.format(image=source.name)}: {reason}"
             lines.append(Line(text, image=image.reference.sop_instance_uid))
     study = head.study.format(study_instance_uid=result.study_instance_uid)

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import read_source
-from cad_node.encode.sr_words import band_label, outline_words, position_parts, side
+from cad_node.encode.sr_words import band_label, outline_words, partly, position_parts, side
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 from cad_node.settings import ObjectKind
@@ -164,7 +164,8 @@ def _image(
         "sop_instance_uid": uid,
         "status": image.status.value,
         "status_name": templates.wording.statuses[image.status],
-        "reason": templates.wording.reasons[image.refusal.reason] if image.refusal else "",
+        "reason": templates.wording.reasons[image.reason] if image.reason else "",
+        "partly": partly(image, templates),
         "frames": image.reference.number_of_frames,
         "frames_analysed": len(image.frames),
         "lesions": len(tracks),

@@ -36,7 +36,7 @@ def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
     picture = view.picture(frame)
     _draw_lesions(picture, view, lesions, template)
     width = picture.width + template.picture.panel_width
-    height = max(picture.height, _panel_height(len(lesions), template))
+    height = max(picture.height, _panel_height(len(lesions), template, image.is_partial))
     canvas = Image.new("RGB", (width, height), template.colours.background)
     canvas.paste(picture, (0, (height - picture.height) // 2))
     panel = _Panel(canvas, picture.width, templates)
@@ -138,9 +138,9 @@ def _draw_number(
     )
 
 
-def _panel_height(lesions: int, template: PreviewTemplate) -> int:
+def _panel_height(lesions: int, template: PreviewTemplate, is_partial: bool) -> int:
     blocks = max(1, min(lesions, _MOST_LISTED))
-    return round(template.picture.font_size * (9.6 * blocks + 7)) + 2 * _MARGIN
+    return round(template.picture.font_size * (9.6 * blocks + (8.4 if is_partial else 7))) + 2 * _MARGIN
 
 
 class _Panel:
@@ -171,14 +171,17 @@ class _Panel:
         if len(lesions) > _MOST_LISTED:
             self._write(text.more_lesions.format(count=len(lesions) - _MOST_LISTED), 1, colours.faint, 1.6)
         bottom = self._canvas.height - _MARGIN - size * 1.2
-        notes = []
+        notes: list[tuple[str, Colour]] = []
+        if image.is_partial:
+            notes.append((text.partly, colours.axis))
         if image.reference.number_of_frames > 1:
-            notes.append(text.frame.format(frame=found.frame_number, frames=image.reference.number_of_frames))
+            frame = text.frame.format(frame=found.frame_number, frames=image.reference.number_of_frames)
+            notes.append((frame, colours.faint))
         if found.annotations_removed:
-            notes.append(text.removed.format(count=found.annotations_removed))
+            notes.append((text.removed.format(count=found.annotations_removed), colours.faint))
         self._y = bottom - size * 1.35 * len(notes) - size * 0.9
-        for note in notes:
-            self._write(note, 0.85, colours.faint, 1.35)
+        for note, colour in notes:
+            self._write(note, 0.85, colour, 1.35)
         self._y = bottom - size * 0.4
         self._pen.line((self._left, self._y, self._right, self._y), fill=colours.faint, width=1)
         self._y = bottom

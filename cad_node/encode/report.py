@@ -47,6 +47,7 @@ def report_rows(
 ) -> list[dict[str, str]]:
     """Return the rows of a study.
 
+    An analysed image with a reason was analysed in part.
     Class and probabilities speak of the frame as a whole; the class is
     "uncertain" where the model abstains. Axes and area are those of its most
     suspicious lesion, and empty where the image has no scale. `marked`: calipers or
@@ -69,7 +70,7 @@ def report_rows(
             "series_instance_uid": image.reference.series_instance_uid,
             "sop_instance_uid": uid,
             "status": image.status.value,
-            "reason": image.refusal.reason.value if image.refusal else "",
+            "reason": image.reason.value if image.reason else "",
             "seg": segs.get(uid, ""),
             "sr": sr,
             "preview": previews.get(uid, ""),

@@ -19,25 +19,30 @@ from cad_node.codes import Concept
 from cad_node.domain import ImageResult, Status, StudyResult
 from cad_node.encode.provenance import Context, coded
 from cad_node.encode.source import Source
-from cad_node.encode.sr_words import summary_lines
+from cad_node.encode.sr_words import partly, summary_lines
 
 
 def evaluations(result: StudyResult, sources: Mapping[str, Source], context: Context) -> ContainerContentItem:
-    """The study in a few sentences, the images that were not analysed, and what the report is not."""
+    """The study in a few sentences, the images that were not or only partly analysed, and what the report is not."""
     container = ContainerContentItem(coded(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
     outcome = CodeContentItem(
         coded(codes.FINDINGS_SUMMARY), coded(_outcome(result)), relationship_type="CONTAINS"
     )
-    refused = [_refusal(image, context) for image in result.images if image.status is not Status.ANALYSED]
+    limited = [
+        _limit(image, context)
+        for image in result.images
+        if image.is_partial or image.status is not Status.ANALYSED
+    ]
     summary = [comment(text) for text in summary_lines(result, sources, context)]
     disclaimer = comment(context.templates.sr.document.disclaimer)
-    container.ContentSequence = ContentSequence([outcome, *summary, *refused, disclaimer])
+    container.ContentSequence = ContentSequence([outcome, *summary, *limited, disclaimer])
     return container
 
 
-def _refusal(image: ImageResult, context: Context) -> CodeContentItem:
-    """That an image was not analysed, why, and which image that is."""
+def _limit(image: ImageResult, context: Context) -> CodeContentItem:
+    """That an image, or part of it, was not analysed, why, and which image that is."""
     outcome, text = image_outcome(image, context)
+    text = partly(image, context.templates) or text
     item = CodeContentItem(coded(codes.SUMMARY_OF_DETECTIONS), coded(outcome), relationship_type="CONTAINS")
     children: list[ContentItem] = []
     why = reason(image, context)
@@ -64,8 +69,10 @@ def comment(text: str) -> TextContentItem:
 
 def image_outcome(image: ImageResult, context: Context) -> tuple[Concept, str]:
     """How the analysis of an image without a lesion ended, coded and in words."""
-    template, refusal = context.templates.sr.image, image.refusal
-    why = context.templates.wording.reasons[refusal.reason] if refusal else ""
+    template = context.templates.sr.image
+    if image.is_partial:
+        return codes.PARTIALLY_SUCCEEDED, template.no_finding_partly
+    why = context.templates.wording.reasons[image.reason] if image.reason else ""
     return {
         Status.ANALYSED: (codes.SUCCEEDED, template.no_finding),
         Status.NOT_ANALYSED: (codes.NOT_ATTEMPTED, template.not_analysed.format(reason=why)),
@@ -74,11 +81,11 @@ def image_outcome(image: ImageResult, context: Context) -> tuple[Concept, str]:
 
 
 def reason(image: ImageResult, context: Context) -> CodedConcept | None:
-    """Why an image was not analysed, coded; None for one that was."""
-    if image.refusal is None:
+    """Why an image, or part of it, was not analysed, coded; None where all of it was."""
+    if image.reason is None:
         return None
-    meaning = context.templates.wording.reasons[image.refusal.reason]
-    return coded(Concept(codes.REASONS[image.refusal.reason], codes.PRIVATE_SCHEME, meaning[:64]))
+    meaning = context.templates.wording.reasons[image.reason]
+    return coded(Concept(codes.REASONS[image.reason], codes.PRIVATE_SCHEME, meaning[:64]))
 
 
 def _outcome(result: StudyResult) -> Concept:
@@ -87,6 +94,6 @@ def _outcome(result: StudyResult) -> Concept:
     if not analysed:
         return codes.NONE_SUCCEEDED
     found = any(image.lesions for image in analysed)
-    if len(analysed) == len(result.images):
+    if len(analysed) == len(result.images) and not any(image.is_partial for image in analysed):
         return codes.ALL_SUCCEEDED_WITH if found else codes.ALL_SUCCEEDED_WITHOUT
     return codes.NOT_ALL_SUCCEEDED_WITH if found else codes.NOT_ALL_SUCCEEDED_WITHOUT

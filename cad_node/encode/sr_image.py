@@ -19,7 +19,7 @@ from cad_node.encode.source import Source
 from cad_node.encode.sr_evaluations import comment, image_outcome, reason
 from cad_node.encode.sr_graphics import box_region
 from cad_node.encode.sr_lesion import probabilities
-from cad_node.encode.sr_words import difference
+from cad_node.encode.sr_words import difference, partly
 
 
 def image_group(
@@ -44,7 +44,8 @@ def image_group(
             SourceImageForMeasurementGroup(source.reference.sop_class_uid, source.reference.sop_instance_uid)
         ],
     )
-    group[0].ContentSequence.append(comment(text))
+    for line in filter(None, (text, partly(image, context.templates))):
+        group[0].ContentSequence.append(comment(line))
     return group
 
 

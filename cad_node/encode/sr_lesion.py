@@ -24,7 +24,7 @@ from cad_node.encode.seg import is_multi_frame, key_lesion, tracking_id
 from cad_node.encode.source import Source
 from cad_node.encode.sr_evaluations import comment
 from cad_node.encode.sr_graphics import image_region
-from cad_node.encode.sr_words import lesion_sentence, percent, position_parts, side
+from cad_node.encode.sr_words import lesion_sentence, partly, percent, position_parts, side
 
 
 def lesion_group(
@@ -150,4 +150,6 @@ def _comments(
         texts.append(words.lesion.uncalibrated)
     if is_multi_frame(image):
         texts.append(words.lesion.key_frame.format(frame=lesion.frame_number, count=len(track)))
+    if image.is_partial:
+        texts.append(partly(image, context.templates))
     return texts

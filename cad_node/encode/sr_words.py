@@ -101,6 +101,13 @@ def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context:
     )
 
 
+def partly(image: ImageResult, templates: Templates) -> str:
+    """That only part of an image was analysed, and why; empty where all of it was, or nothing."""
+    if not image.is_partial or image.reason is None:
+        return ""
+    return templates.sr.image.partly.format(reason=templates.wording.reasons[image.reason])
+
+
 def ranked_lesions(result: StudyResult) -> list[tuple[ImageResult, Lesion]]:
     """Every lesion with its image, the greatest probability of cancer first, the larger where equal."""
     found = [(image, key_lesion(track)) for image in result.images for track in lesion_tracks(image).values()]
@@ -120,6 +127,9 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
         lines.append(template.nothing_found.format(images=analysed, refused=refused))
     else:
         lines.append(template.found.format(lesions=len(ranked), images=analysed, refused=refused))
+    partial = [sources[image.reference.sop_instance_uid].name for image in result.images if image.is_partial]
+    if partial:
+        lines.append(template.partly.format(images=", ".join(partial)))
     for rank, (image, lesion) in enumerate(ranked, start=1):
         line = template.most_suspicious if rank == 1 else template.further
         words = {

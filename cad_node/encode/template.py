@@ -145,6 +145,7 @@ class PreviewText:
     frame: Annotated[str, Text("frame", "frames")]
     removed: Annotated[str, Text("count")]
     uncalibrated: Annotated[str, Text()]
+    partly: Annotated[str, Text()]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class SrSummary:
     same_lesion: Annotated[str, Text("tracking_ids")]
     nothing_found: Annotated[str, Text("images", "refused")]
     nothing_analysed: Annotated[str, Text("refused")]
+    partly: Annotated[str, Text("images")]
     marked: Annotated[str, Text("images")]
     calibration: Annotated[str, Text("temperature", "error", "images")]
     calibration_unmeasured: Annotated[str, Text("temperature")]
@@ -125,11 +126,13 @@ class SrTyped:
 
 @dataclass(frozen=True)
 class SrImage:
-    """What is said about an image that shows no lesion or was not analysed."""
+    """What is said about an image that shows no lesion or was not analysed, or not all of it."""
 
     tracking_id: Annotated[str, Text("image")]
     no_finding: _Plain
+    no_finding_partly: _Plain
     not_analysed: Annotated[str, Text("reason")]
+    partly: Annotated[str, Text("reason")]
     failed: Annotated[str, Text("reason")]
     reason: Concept
     frames_analysed: Concept

@@ -113,6 +113,7 @@ def _analyse_frames(image: UltrasoundImage, steps: Steps, started: float) -> Ima
         Status.ANALYSED,
         frames=results,
         key_frame=cleaned[_key_index(results)],
+        left_out=image.left_out,
         seconds=time.monotonic() - started,
     )
 

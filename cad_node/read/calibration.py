@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
@@ -66,6 +67,14 @@ class UltrasoundRegion:
         return self.spatial_format == FORMAT_2D and self.data_type == TYPE_TISSUE
 
 
+class TissuePicture(NamedTuple):
+    """What is analysed of a frame: its region, the size of its pixels, and the pictures beside it that are not."""
+
+    box: Box | None
+    spacing: PixelSpacing | None
+    left_out: tuple[Box, ...] = ()
+
+
 def ultrasound_regions(dataset: Dataset, frame_number: int = 1) -> tuple[UltrasoundRegion, ...]:
     """The regions that hold for a frame, in file order, broken ones included as far as known."""
     rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
@@ -81,12 +90,19 @@ def ultrasound_regions(dataset: Dataset, frame_number: int = 1) -> tuple[Ultraso
 
 
 def tissue_region(dataset: Dataset, frame_number: int = 1) -> tuple[Box | None, PixelSpacing | None]:
-    """Tissue region of a frame, and the size of its pixels.
+    """Tissue region of a frame, and the size of its pixels: `tissue_picture` without what is left out."""
+    picture = tissue_picture(dataset, frame_number)
+    return picture.box, picture.spacing
+
+
+def tissue_picture(dataset: Dataset, frame_number: int = 1) -> TissuePicture:
+    """What is analysed of a frame, and which pictures of tissue are not.
 
     The largest calibrated 2-D tissue region; with it, others of the same scale
     that stand beside it (a split screen shows two pictures, and a lesion in
     the second must not be lost). Without a calibrated one, the largest
-    uncalibrated one.
+    uncalibrated one. Any other 2-D tissue region that reaches out of that is left
+    out: a picture of another scale cannot be measured together with it.
 
     Pixel Spacing (0028,0030) is used only where no region is calibrated. In an
     ultrasound image it says no more than what the sender put there, but it is
@@ -106,15 +122,16 @@ def tissue_region(dataset: Dataset, frame_number: int = 1) -> tuple[Box | None, 
     calibrated = [region for region in placed if region.spacing is not None]
     candidates = calibrated or placed
     if not candidates:
-        return None, _pixel_spacing(dataset, frame_number)
+        return TissuePicture(None, _pixel_spacing(dataset, frame_number))
     largest = max(candidates, key=_area)
     box = _with_neighbours(largest, candidates)
+    left_out = tuple(dict.fromkeys(one.box for one in placed if one.box and not _inside(one.box, box)))
+    if left_out:
+        logger.warning("The image shows several pictures of tissue: %d of them not analysed", len(left_out))
     if any(_contradicts(largest, other) for other in calibrated):
         logger.warning("Two regions give the same tissue different scales: treated as uncalibrated")
-        return box, None
-    if any(not _inside(other.box, box) for other in candidates):
-        logger.warning("The image shows several pictures of different scale: the largest is analysed")
-    return box, largest.spacing or _pixel_spacing(dataset, frame_number)
+        return TissuePicture(box, None, left_out)
+    return TissuePicture(box, largest.spacing or _pixel_spacing(dataset, frame_number), left_out)
 
 
 def tissue_spacing(dataset: Dataset) -> PixelSpacing:
@@ -253,12 +270,11 @@ def _contradicts(one: UltrasoundRegion, other: UltrasoundRegion) -> bool:
     return common >= 0.9 * max(one.box.area, other.box.area)
 
 
-def _inside(inner: Box | None, outer: Box | None) -> bool:
-    if inner is None or outer is None:
-        return True
-    return (
-        inner.row_start >= outer.row_start
-        and inner.row_stop <= outer.row_stop
-        and inner.column_start >= outer.column_start
-        and inner.column_stop <= outer.column_stop
+def _inside(inner: Box, outer: Box | None) -> bool:
+    """Whether a region reaches no further out of another than roundings do."""
+    return outer is None or (
+        inner.row_start >= outer.row_start - OVERHANG_PX
+        and inner.row_stop <= outer.row_stop + OVERHANG_PX
+        and inner.column_start >= outer.column_start - OVERHANG_PX
+        and inner.column_stop <= outer.column_stop + OVERHANG_PX
     )

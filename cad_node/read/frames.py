@@ -32,9 +32,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cad_node.domain import Box, Frame, ImageReference, PixelSpacing
+from cad_node.domain import Frame, ImageReference
 from cad_node.errors import PixelDecodeError, StudyError
 from cad_node.read import colour
+from cad_node.read.calibration import TissuePicture
 from cad_node.read.gate import number_of_frames
 from cad_node.read.headers import integer, quiet_pydicom, read_with_pixels, text, transfer_syntax_of
 from cad_node.read.jpeg import StreamInfo, declare_untransformed, stream_info
@@ -68,14 +69,14 @@ class DecodedImage:
 class LazyFrames(Sequence[Frame]):
     """Frames of one file, decoded when the first of them is asked for.
 
-    `calibrations` holds tissue region and spacing of each frame, or of all of
-    them where it has one entry. Access raises `PixelDecodeError` where the
+    `calibrations` holds tissue region, spacing and what is left out of each frame, or of
+    all of them where it has one entry. Access raises `PixelDecodeError` where the
     pixels cannot be decoded, and again at every access.
     """
 
     path: Path
     reference: ImageReference
-    calibrations: tuple[tuple[Box | None, PixelSpacing | None], ...]
+    calibrations: tuple[TissuePicture, ...]
     decoded: DecodedImage = field(default_factory=DecodedImage, repr=False, compare=False)
 
     def __len__(self) -> int:

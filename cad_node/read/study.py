@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from cad_node.domain import ImageReference, Refusal, UltrasoundImage, UltrasoundStudy
 from cad_node.errors import NoUsableFramesError, StudyError
-from cad_node.read.calibration import tissue_region
+from cad_node.read.calibration import tissue_picture
 from cad_node.read.frames import DecodedImage, LazyFrames
 from cad_node.read.gate import gate, is_own_result, number_of_frames
 from cad_node.read.headers import Header, integer, items, load_header
@@ -105,8 +105,9 @@ def _image(path: Path, header: Header, breast_only: bool, decoded: DecodedImage)
         return UltrasoundImage(reference, (), refusal)
     # Only functional groups can calibrate frames one by one; else one entry stands for all.
     count = reference.number_of_frames if items(dataset, "PerFrameFunctionalGroupsSequence") else 1
-    calibrations = tuple(tissue_region(dataset, number + 1) for number in range(count))
-    return UltrasoundImage(reference, LazyFrames(path, reference, calibrations, decoded))
+    calibrations = tuple(tissue_picture(dataset, number + 1) for number in range(count))
+    left_out = tuple(dict.fromkeys(box for one in calibrations for box in one.left_out))
+    return UltrasoundImage(reference, LazyFrames(path, reference, calibrations, decoded), left_out=left_out)
 
 
 def _order(dataset: Dataset) -> tuple[int, str, int, str]:

@@ -189,6 +189,8 @@ class Cleaner:
         seen = self._decode(frame, like)
         with _closed(frame):
             around = self._surroundings.read(seen.grey, seen.region) if self._surroundings else ()
+            # What is typed on another picture speaks of that one: another plane, or the other breast.
+            around = tuple(mark for mark in around if not _lies_in(mark.annotation.box, frame.left_out))
             return replace(seen, marks=self._search(seen), around=around)
 
     def _search(self, seen: _Seen) -> tuple[Mark, ...]:
@@ -258,6 +260,15 @@ class Cleaner:
             removed=removed,
             notes=read_notes(marks, around),
         )
+
+
+def _lies_in(box: Box, regions: Sequence[Box]) -> bool:
+    """Whether the middle of a box lies in one of several regions."""
+    row, column = (box.row_start + box.row_stop) / 2, (box.column_start + box.column_stop) / 2
+    return any(
+        one.row_start <= row < one.row_stop and one.column_start <= column < one.column_stop
+        for one in regions
+    )
 
 
 def _standing(searched: Sequence[_Seen], grey: NDArray[np.uint8]) -> list[Mark]:

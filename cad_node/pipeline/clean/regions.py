@@ -3,7 +3,8 @@
 Scanners draw the ultrasound image on a screen of one constant grey, with text
 and bars beside it. Where the header names the tissue region nothing needs to be
 guessed; where it does not, the background is taken off as the published recipes
-do (non-zero or modal background, erosion and dilation, largest component). A
+do (non-zero or modal background, erosion and dilation, largest component). Of
+several pictures on one screen all are kept, with what lies between them. A
 result that looks implausible is dropped for the whole image: too much is
 harmless, a cut-off lesion is not.
 """
@@ -23,6 +24,8 @@ SMALLEST_RIM_SHARE = 0.25
 # Less than this of the image is not believed to be the tissue.
 SMALLEST_AREA_SHARE = 0.12
 SMALLEST_SIDE_PX = 48
+# A part of the screen of which more than this is of one grey is a banner or a menu, no second picture.
+LARGEST_FLAT_SHARE = 0.5
 
 
 def tissue_region(frame: Frame, grey: NDArray[np.uint8]) -> Box:
@@ -43,7 +46,7 @@ def tissue_region(frame: Frame, grey: NDArray[np.uint8]) -> Box:
 
 
 def without_background(grey: NDArray[np.uint8]) -> Box | None:
-    """Bounding box of the picture on a constant background, None where there is no such background."""
+    """Bounding box of the pictures on a constant background, None where there is no such background."""
     level = background_level(grey)
     if level is None:
         return None
@@ -56,11 +59,34 @@ def without_background(grey: NDArray[np.uint8]) -> Box | None:
     count, _, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     if count < 2:
         return None
-    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    column, row, width, height, area = (int(value) for value in stats[best])
-    if min(width, height) < SMALLEST_SIDE_PX or area < SMALLEST_AREA_SHARE * grey.size:
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    found = _picture(stats[largest], grey.size)
+    if found is None:
+        return None
+    others = (_picture(stats[label], grey.size) for label in range(1, count) if label != largest)
+    boxes = [found, *(box for box in others if box is not None and not _is_flat(grey[box.slices]))]
+    return Box(
+        min(box.row_start for box in boxes),
+        max(box.row_stop for box in boxes),
+        min(box.column_start for box in boxes),
+        max(box.column_stop for box in boxes),
+    )
+
+
+def _picture(stats: NDArray[np.int32], pixels: int) -> Box | None:
+    """Bounding box of a component that is large enough for a picture."""
+    column, row, width, height, area = (int(value) for value in stats)
+    if min(width, height) < SMALLEST_SIDE_PX or area < SMALLEST_AREA_SHARE * pixels:
         return None
     return Box(row, row + height, column, column + width)
+
+
+def _is_flat(part: NDArray[np.uint8]) -> bool:
+    """Whether one grey fills most of a part of the screen."""
+    counts = np.bincount(part.ravel(), minlength=256)
+    level = int(counts.argmax())
+    near = counts[max(0, level - BACKGROUND_TOLERANCE) : level + BACKGROUND_TOLERANCE + 1].sum()
+    return bool(near > LARGEST_FLAT_SHARE * part.size)
 
 
 def background_level(grey: NDArray[np.uint8]) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, EncapsulatedPDFStorage
 
-from cad_node.domain import NotAnalysed
+from cad_node.domain import Box, NotAnalysed
 from cad_node.encode import Templates, load_templates
 from cad_node.encode.documents import Line, Style
 from cad_node.encode.pdf import render_pdf
@@ -49,6 +49,16 @@ def test_the_plain_report_says_what_was_found_and_what_was_not_looked_at(templat
     assert findings[2].endswith(templates.wording.reasons[NotAnalysed.M_MODE])
     assert any(name == "Summary" and "80.0 %" in text for name, text in said)
     assert any(name == "Comment" and "ab" * 32 in text for name, text in said)
+
+
+def test_the_plain_report_names_an_image_that_was_analysed_in_part(templates: Templates) -> None:
+    source = us_image()
+    result = study(analysed(source, left_out=(Box(0, 9, 0, 9),)))
+    made = encode(result, [source], templates, variants=[Variant("text_sr")])[0].dataset
+    assert (
+        "Finding",
+        "Image 1.1: Analysed in part: Other pictures of tissue in the same image are not analysed.",
+    ) in (sentences(made))
 
 
 def test_the_plain_report_speaks_the_language_of_the_templates() -> None:

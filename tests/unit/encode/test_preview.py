@@ -90,3 +90,12 @@ def test_a_tiny_region_and_a_cine_are_drawn(templates: Templates) -> None:
     assert frame.frame_number == 2
     small = replace(image, key_frame=replace(frame, region=Box(110, 130, 150, 170)))
     assert pixels(small, templates).shape[0] >= templates.preview.picture.height
+
+
+def test_a_picture_of_part_of_an_image_says_so(templates: Templates) -> None:
+    whole = analysed(us_image(), {1: [(1, LARGE, MALIGNANT)]})
+    part = replace(whole, left_out=(Box(0, 9, 0, 9),))
+    panel = slice(-templates.preview.picture.panel_width, None)
+    amber = templates.preview.colours.axis
+    assert near(pixels(part, templates)[:, panel], amber).sum() > 100
+    assert near(pixels(whole, templates)[:, panel], amber).sum() == 0

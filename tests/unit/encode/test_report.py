@@ -84,3 +84,9 @@ def test_an_image_that_was_not_analysed_gives_one_row_with_the_reason() -> None:
     assert not others
     assert (row["status"], row["reason"]) == ("not_analysed", "colour_doppler")
     assert (row["frame"], row["class"], row["lesions"]) == ("", "", "")
+
+
+def test_an_image_that_was_analysed_in_part_says_why() -> None:
+    image = analysed(us_image(), left_out=(Box(0, 9, 0, 9),))
+    (row,) = report_rows(study(image), segs={}, sr="", previews={})
+    assert (row["status"], row["reason"]) == ("analysed", "other_picture")

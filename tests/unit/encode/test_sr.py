@@ -14,7 +14,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from cad_node.domain import NotAnalysed, PixelSpacing, Status
+from cad_node.domain import Box, NotAnalysed, PixelSpacing, Status
 from cad_node.encode import Templates
 from cad_node.encode.sr_graphics import graphic_data
 from cad_node.settings import ResultSettings
@@ -175,6 +175,38 @@ def test_a_refused_image_beside_analysed_ones_has_no_group_but_an_evaluation(tem
     assert why.ConceptCodeSequence[0].CodeValue == "m-mode"
     assert words.TextValue == "Not analysed: M-mode images are not analysed."
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == second.SOPInstanceUID
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_an_image_of_which_a_picture_was_left_out_says_so_wherever_it_is_spoken_of(
+    templates: Templates, found: bool
+) -> None:
+    source = us_image(instance_number=4)
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT)]} if found else None, left_out=(Box(0, 200, 0, 8),))
+    objects = encode(study(image), [source], templates)
+    dataset = objects[-1].dataset
+    partly = "Analysed in part: Other pictures of tissue in the same image are not analysed."
+    groups = next(
+        one for one in dataset.ContentSequence if "Measurements" in one.ConceptNameCodeSequence[0].CodeMeaning
+    )
+    assert partly in texts(groups)
+    assert templates.sr.image.no_finding not in texts(dataset)
+    assert (templates.sr.image.no_finding_partly in texts(dataset)) is not found
+    evaluations = dataset.ContentSequence[-1].ContentSequence
+    with_or_without = "with" if found else "without"
+    assert (
+        evaluations[0].ConceptCodeSequence[0].CodeMeaning
+        == f"Not all algorithms succeeded; {with_or_without} findings"
+    )
+    assert templates.sr.summary.partly.format(images="1.4") in texts(dataset)
+    said = next(
+        one for one in evaluations if one.ConceptNameCodeSequence[0].CodeMeaning == "Summary of Detections"
+    )
+    assert said.ConceptCodeSequence[0].CodeMeaning == "Partially Succeeded"
+    why, words, named = said.ContentSequence
+    assert why.ConceptCodeSequence[0].CodeValue == "other-picture"
+    assert words.TextValue == partly
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
 
 
 def test_an_image_whose_analysis_failed_says_so(templates: Templates) -> None:

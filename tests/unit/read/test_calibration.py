@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from cad_node.domain import Box, PixelSpacing
 from cad_node.errors import UncalibratedImageError
 from cad_node.read import tissue_region, tissue_spacing
+from cad_node.read.calibration import tissue_picture
 from tests.factories import (
     COLOUR_FLOW,
     ECG_TRACE,
@@ -65,12 +66,28 @@ def test_of_two_pictures_of_different_scale_the_larger_is_taken_and_it_is_said(
 ) -> None:
     image = us_image(regions=[region(LEFT), region(RIGHT, delta_x_cm=0.02, delta_y_cm=0.02)])
     assert tissue_region(image) == (Box(20, 220, 160, 320), PixelSpacing(0.2, 0.2))
+    assert tissue_picture(image).left_out == (Box(20, 220, 0, 156),)
     assert "several pictures" in caplog.text
 
 
 def test_pictures_far_apart_are_not_taken_together() -> None:
     image = us_image(regions=[region((0, 100, 0, 150)), region((200, 236, 280, 320))])
     assert tissue_region(image)[0] == Box(0, 100, 0, 150)
+    assert tissue_picture(image).left_out == (Box(200, 236, 280, 320),)
+
+
+def test_a_picture_without_scale_beside_one_with_a_scale_is_left_out_and_named() -> None:
+    image = us_image(regions=[region(LEFT), region(RIGHT, units_x=0, units_y=0)])
+    assert tissue_picture(image) == (Box(20, 220, 0, 156), PixelSpacing(0.1, 0.1), (Box(20, 220, 160, 320),))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [RIGHT, (22, 222, 0, 158), (40, 90, 100, 150), (20, 40, 160, 180)],
+    ids=["beside it", "the same with roundings", "inset", "legend"],
+)
+def test_nothing_is_left_out_where_all_tissue_is_looked_at(other: tuple[int, int, int, int]) -> None:
+    assert tissue_picture(us_image(regions=[region(LEFT), region(other)])).left_out == ()
 
 
 def test_two_scales_for_the_same_tissue_are_no_calibration() -> None:

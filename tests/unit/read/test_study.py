@@ -13,7 +13,7 @@ from cad_node.resources import templates_dir
 from cad_node.settings import ResultSettings
 from cad_node.variants import Variant
 from tests import results
-from tests.factories import paint_flow, speckle, us_cine, us_image, us_study, write
+from tests.factories import paint_flow, region, speckle, us_cine, us_image, us_study, write
 
 
 def test_a_study_is_read_with_region_and_spacing(tmp_path: Path) -> None:
@@ -29,6 +29,16 @@ def test_a_study_is_read_with_region_and_spacing(tmp_path: Path) -> None:
             assert frame.tissue == Box(28, 236, 20, 300)
             assert frame.spacing == PixelSpacing(0.2, 0.1)
             assert frame.reference is image.reference
+
+
+def test_an_image_names_the_pictures_that_are_left_out(tmp_path: Path) -> None:
+    regions = [region((20, 220, 0, 156)), region((20, 220, 160, 320), delta_x_cm=0.02, delta_y_cm=0.02)]
+    split = us_cine(frames=2, regions=regions)
+    (image,) = read_study([write(split, tmp_path)]).images
+    assert image.left_out == (Box(20, 220, 0, 156),)
+    assert {(frame.tissue, frame.left_out) for frame in image.frames} == {
+        (Box(20, 220, 160, 320), image.left_out)
+    }
 
 
 def test_images_come_in_the_order_of_series_and_instance_numbers(tmp_path: Path) -> None:

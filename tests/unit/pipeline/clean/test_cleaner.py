@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cad_node.domain import Annotation, Box, Frame, ImageReference, PixelSpacing
+from cad_node.domain import Annotation, Box, Frame, ImageReference, Laterality, PixelSpacing
 from cad_node.errors import CadNodeError, CleaningError, PixelDecodeError
 from cad_node.pipeline.clean import DETECTORS, INPAINTERS, Cleaner
 from cad_node.pipeline.clean.marks import Mark, Picture
@@ -186,3 +186,28 @@ def test_moving_tissue_costs_no_more_than_a_few_extra_searches() -> None:
 
     assert not any(one.removed.any() for one in cleaned)
     assert detector.searches <= 4 + 2 * 3
+
+
+class _TypedAt:
+    """Reads one note, wherever it is told to."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+
+    def describe(self) -> str:
+        return "a note"
+
+    def read(self, grey: np.ndarray, region: Box) -> tuple[Mark, ...]:
+        ink = np.ones(self.box.shape, dtype=bool)
+        return (Mark(Annotation(self.box, "text", 1.0), ink, "LT BREAST 3:00"),)
+
+
+@pytest.mark.parametrize(("row", "side"), [(10, None), (70, Laterality.LEFT)])
+def test_what_is_typed_on_a_picture_that_is_left_out_says_nothing_of_this_one(
+    row: int, side: Laterality | None
+) -> None:
+    one = Frame(REFERENCE, 1, tissue(1), Box(0, 120, 0, 80), None, (Box(0, 60, 80, 160),))
+    reader = _TypedAt(Box(row, row + 8, 90, 150))
+    subject = Cleaner(PipelineSettings(verify_cleaning=False), detectors=[], surroundings=reader)
+
+    assert subject.clean_frame(one).notes.laterality is side

@@ -46,6 +46,23 @@ def test_bars_and_letters_beside_the_picture_are_not_part_of_it() -> None:
     assert near(tissue_region(frame(pixels), pixels), (60, 280, 60, 300))
 
 
+def test_of_two_pictures_on_one_screen_both_are_kept() -> None:
+    screen = np.zeros((300, 640), np.uint8)
+    screen[40:280, 20:320] = speckle(240, 300)
+    screen[40:280, 340:620] = speckle(240, 280, seed=1)
+
+    assert near(tissue_region(frame(screen), screen), (40, 280, 20, 620))
+
+
+def test_a_menu_beside_the_picture_is_no_second_picture() -> None:
+    screen = np.zeros((300, 640), np.uint8)
+    screen[40:280, 20:320] = speckle(240, 300)
+    screen[40:280, 400:620] = 70
+    screen[60:270:30, 410:600:3] = 255
+
+    assert near(tissue_region(frame(screen), screen), (40, 280, 20, 320))
+
+
 def test_a_picture_without_background_is_kept_whole() -> None:
     pixels = speckle()
 
