@@ -31,6 +31,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from cad_node.domain import is_valid_uid
 from cad_node.errors import StudyError
 
 logger = logging.getLogger(__name__)
@@ -40,10 +41,6 @@ _PIXEL_TAGS = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009))
 
 # A deflated file (PS3.5 A.5) can grow a thousandfold; nothing honest inflates to more than this.
 LARGEST_INFLATED_BYTES = 4 * 2**30
-
-# PS3.5 9.1 allows digits and dots, 64 characters. Leading zeros and roots above 2 are wrong
-# but met in real files; they are kept, because results must name their source as it is.
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, PS3.5 6.2 note on DA
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d{1,6})?")
@@ -187,7 +184,7 @@ def transfer_syntax_of(dataset: Dataset) -> UID:
     """The Transfer Syntax UID in the file meta information; empty where there is none or no UID."""
     meta = getattr(dataset, "file_meta", None)
     uid = text(meta, "TransferSyntaxUID") if isinstance(meta, Dataset) else ""
-    return UID(uid if len(uid) <= 64 and _UID.fullmatch(uid) else "")
+    return UID(uid if is_valid_uid(uid) else "")
 
 
 def _values(dataset: Dataset, keyword: str) -> Sequence[object]:
@@ -304,6 +301,6 @@ def _check_identity(dataset: Dataset) -> None:
         uid = text(dataset, keyword)
         if not uid and fallback and isinstance(meta, Dataset):
             uid = text(meta, fallback)
-        if len(uid) > 64 or not _UID.fullmatch(uid):
+        if not is_valid_uid(uid):
             raise StudyError(f"An instance has no valid {keyword}.", "Ask the sender for the file again.")
         setattr(dataset, keyword, UID(uid))

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pydicom import config
+from pydicom.uid import UID
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import P_DATA
@@ -88,6 +90,7 @@ class HardenedDimse(DIMSEServiceProvider):
         self._context_id = 0
         self._incoming: IncomingDataset | None = None
         self._unanswered = False
+        self._answered_uid: str | None = None
 
     def wake(self) -> None:
         """Let `get_msg` return at once."""
@@ -118,7 +121,7 @@ class HardenedDimse(DIMSEServiceProvider):
         """Send the answer; only now may the next request come."""
         self._unanswered = False
         self.dul._idle_timer.restart()  # storing may have taken longer than a peer may be silent
-        message = encode_response(primitive)
+        message = encode_response(primitive, self._answered_uid)
         if 0 < self.maximum_pdu_size < len(message) + 6:  # PS3.8 annex D.1: 0 is unlimited
             super().send_msg(primitive, context_id)
             return
@@ -174,7 +177,10 @@ class HardenedDimse(DIMSEServiceProvider):
             self._incoming = self._association.begin_dataset(
                 _text(command, _AFFECTED_SOP_CLASS), _text(command, _AFFECTED_SOP_INSTANCE), context_id
             )
+            named = _text(command, _AFFECTED_SOP_INSTANCE)
+            self._answered_uid = named if is_valid_uid(named) else None
         elif field == _N_EVENT_REPORT_RQ and has_data and service == STORAGE_COMMITMENT:
+            self._answered_uid = None
             self._maximum_bytes = MAXIMUM_REPORT_BYTES
             self._request = _primitive(N_EVENT_REPORT, command, context_id)
             self._incoming = self._association.begin_report(
@@ -220,10 +226,13 @@ def _read_command(encoded: bytes) -> dict[int, bytes]:
     return elements
 
 
-def encode_response(primitive: C_STORE | C_ECHO | N_EVENT_REPORT) -> bytes:
+def encode_response(
+    primitive: C_STORE | C_ECHO | N_EVENT_REPORT, sop_instance_uid: str | None = None
+) -> bytes:
     """Command set of a response (PS3.7 tables 9.3-2, 9.3-13 and 10.3-2).
 
     By hand: through pydicom it costs as much time as receiving a small image.
+    `sop_instance_uid` is that of a C-STORE request, which the primitive need not have.
     """
     field = _RESPONSE | _FIELDS[type(primitive)]
     values: list[tuple[int, bytes | None]] = [
@@ -235,7 +244,8 @@ def encode_response(primitive: C_STORE | C_ECHO | N_EVENT_REPORT) -> bytes:
         (_ERROR_COMMENT, _encoded(primitive.ErrorComment, b" ")),
     ]
     if not isinstance(primitive, C_ECHO):
-        values.append((_AFFECTED_SOP_INSTANCE, _encoded(primitive.AffectedSOPInstanceUID, b"\0")))
+        named = sop_instance_uid or primitive.AffectedSOPInstanceUID
+        values.append((_AFFECTED_SOP_INSTANCE, _encoded(named, b"\0")))
     if isinstance(primitive, N_EVENT_REPORT):
         values.append((_EVENT_TYPE, struct.pack("<H", primitive.EventTypeID)))
     body = b"".join(
@@ -270,17 +280,21 @@ def _primitive(
 ) -> Any:
     """The request as pynetdicom's services take it; what they need to answer, not its data set.
 
-    A UID that is none is left out: it is refused by its text, and pydicom would
-    warn about it, quoting it.
+    A UID that breaks PS3.5 section 9.1 is left out: it is taken or refused by its text,
+    and pydicom would warn about it, quoting it.
     """
     request = kind()
     request.MessageID = _number(command, _MESSAGE_ID)
     sop_class = _text(command, _AFFECTED_SOP_CLASS)
-    request.AffectedSOPClassUID = sop_class if is_valid_uid(sop_class) else None
+    request.AffectedSOPClassUID = sop_class if _keeps_rules(sop_class) else None
     if not isinstance(request, C_ECHO):
         sop_instance = _text(command, _AFFECTED_SOP_INSTANCE)
-        request.AffectedSOPInstanceUID = sop_instance if is_valid_uid(sop_instance) else None
+        request.AffectedSOPInstanceUID = sop_instance if _keeps_rules(sop_instance) else None
     if isinstance(request, N_EVENT_REPORT):
         request.EventTypeID = _number(command, _EVENT_TYPE)
     request._context_id = context_id
     return request
+
+
+def _keeps_rules(uid: str) -> bool:
+    return is_valid_uid(uid) and UID(uid, validation_mode=config.IGNORE).is_valid

@@ -24,6 +24,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cad_node.domain import StoredInstance
+from cad_node.read import scan_files
 from cad_node.receive.contexts import STORAGE_CLASSES, VIDEO_SYNTAXES
 from cad_node.store.inbox import Inbox
 from tests.factories import us_cine, us_image, us_study, write
@@ -231,3 +233,24 @@ def test_a_sender_that_is_cut_off_in_the_middle_leaves_nothing_and_disturbs_nobo
         assert _storescu(receiver, "-R", small).returncode == 0
 
     assert len(list((inbox.root / "studies").rglob("*.dcm"))) == 1
+
+
+# Leading zeros, a root above 2, no dot at all: none by PS3.5 section 9.1.
+@pytest.mark.parametrize("uid", ["1.2.840.0113619.2.05", "3.2.840.1", "02.25.123", "1234567"])
+def test_a_uid_against_the_rules_is_stored_as_the_archive_run_reads_it(receiver, tmp_path, uid):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = us_image(
+            study_instance_uid=uid, series_instance_uid=f"{uid}.1", sop_instance_uid=f"{uid}.1.01"
+        )
+        path = write(image, tmp_path)
+
+    sent = _storescu(receiver, path)
+
+    assert sent.returncode == 0, sent.stderr
+    (instance,) = receiver.accepted
+    stored: list[StoredInstance] = []
+    Inbox(tmp_path / "inbox", stored.append, 0).accept(instance)
+    assert str(stored[0].path) == f"studies/{uid}/{uid}.1/{uid}.1.01.dcm"
+    assert (instance.study_instance_uid, instance.sop_instance_uid) == (uid, f"{uid}.1.01")
+    assert list(scan_files([tmp_path]).studies) == [instance.study_instance_uid]

@@ -30,6 +30,15 @@ def test_a_store_response_is_encoded_as_pynetdicom_would(status, comment, sop_in
     assert encode_response(response) == _by_pynetdicom(C_STORE_RSP(), response)
 
 
+def test_a_store_response_names_the_instance_by_the_text_of_the_request():
+    response = C_STORE()
+    response.MessageID = response.MessageIDBeingRespondedTo = 77
+    response.AffectedSOPClassUID = US_IMAGE
+    response.Status = 0
+
+    assert b"1.2.840.0113619.05" in encode_response(response, "1.2.840.0113619.05")
+
+
 def test_an_echo_response_is_encoded_as_pynetdicom_would():
     response = C_ECHO()
     response.MessageID = response.MessageIDBeingRespondedTo = 65535
