@@ -41,6 +41,7 @@ from cad_node.read.headers import read_with_pixels
 from cad_node.resources import models_dir, templates_dir
 from cad_node.result_files import StudySummary, write_objects, write_pages, write_pictures, write_summary
 from cad_node.settings import NodeSettings
+from cad_node.store.results import INVALID_FOLDER
 from cad_node.variants import all_variants
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,6 @@ class StudyTask:
     made_at: datetime
     earlier: tuple[Path, ...] = ()
 
-
-# Below `data_dir`: objects of ours that our own check refused.
-INVALID_DIR = "invalid"
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class Processor:
             # Scanners seldom say their zone, and times without one are read as the hospital's own.
             made_at=task.made_at.astimezone(),
             reuse=by_uid.get,
-            invalid_dir=self.settings.data_dir / INVALID_DIR,
+            invalid_dir=self.settings.data_dir / INVALID_FOLDER,
         )
 
     def _pictures(self, result: StudyResult) -> dict[str, bytes]:

@@ -62,10 +62,11 @@ def choose(
         problem = ""
         if decision is Decision.QUEUED and study.last is not None:
             files = journal.files_of(study.study_instance_uid, study.last.revision)
-            if gone := sum(not (inbox / path).is_file() for path in files):
+            gone = sum(not (inbox / path).is_file() for path in files)
+            if gone or not files:
                 decision = Decision.GONE
                 problem = (
-                    f"{gone} of {len(files)} files are no longer in the inbox. "
+                    f"{gone or 'All'} of {len(files) or 'its'} files are no longer in the inbox. "
                     "Have the study sent again, then repeat this command."
                 )
         if decision is Decision.FAILED:

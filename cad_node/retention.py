@@ -1,7 +1,8 @@
 """Which studies a node need not keep any longer, and their removal.
 
 Received files, and results if that is wanted, of studies that are finished; the journal
-keeps what became of them. `store/retention.py` says what finished means.
+keeps what became of them. `store/retention.py` says what finished means, `leftovers.py`
+sees to what lies beside the studies.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from cad_node.domain import is_valid_uid
 from cad_node.errors import JobError
+from cad_node.store.contents import digests_of
 from cad_node.store.inbox import INBOX_FOLDER
 from cad_node.store.journal import Journal
 from cad_node.store.results import RESULTS_FOLDER
@@ -54,7 +56,7 @@ def prune(
     JobError
         Another such command is at work in the same folder.
     """
-    with _alone(data_dir):
+    with alone(data_dir):
         yield from _prune(journal, data_dir, days, results=results, dry_run=dry_run)
 
 
@@ -64,6 +66,7 @@ def _prune(
     inbox = data_dir / INBOX_FOLDER
     if not dry_run:
         put_back_left_over(inbox)
+        _shorten(journal, inbox, days)
     for uid in _present(data_dir, results=results):
         standing = journal.retention.standing(uid, days)
         if standing is not Standing.FINISHED:
@@ -82,11 +85,16 @@ def _prune(
 
 def _removed(journal: Journal, data_dir: Path, uid: str, days: float, results: bool) -> Pruned:
     inbox = data_dir / INBOX_FOLDER
+    for path in journal.retention.undigested(uid):
+        if (inbox / path).is_file():
+            with (inbox / path).open("rb") as content:
+                journal.retention.note_digest(uid, path, digests_of(content))
     with journal.retention.finished(uid, days) as known:
         if known is None:
             return Pruned(uid, Standing.UNDER_WAY)
         take_away(inbox, uid)
     freed = remove_taken(inbox, uid, known)
+    journal.retention.forget_files(uid, days, inbox)
     if results:
         freed += _results_size(data_dir, uid, results)
         target = data_dir / RESULTS_FOLDER / uid
@@ -95,8 +103,17 @@ def _removed(journal: Journal, data_dir: Path, uid: str, days: float, results: b
     return Pruned(uid, Standing.FINISHED, freed)
 
 
+def _shorten(journal: Journal, inbox: Path, days: float) -> None:
+    """Make the journal shorter where a removal was cut short before, or an older node removed the files."""
+    if not (inbox / "studies").is_dir():
+        return  # not mounted: the files are not gone
+    for uid in journal.retention.with_files():
+        if not (inbox / "studies" / uid).exists():
+            journal.retention.forget_files(uid, days, inbox)
+
+
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
+def alone(data_dir: Path) -> Iterator[None]:
     """Keep a second removal out: it would put back what the first is removing."""
     with (data_dir / "prune.lock").open("w", encoding="ascii") as handle:
         try:

@@ -32,14 +32,18 @@ def prune(
 ) -> None:
     """Remove the received files of studies that are analysed and taken by every destination.
 
-    What failed, is held, was not taken or not committed stays, however old. The journal remembers all: a
-    study that is sent again is neither analysed nor sent a second time. Works while a node runs.
+    So do other contents that came under their UIDs, and answers to them; also results that were sent back, and
+    objects that failed the node's own check. What failed, is held, was not taken or not committed stays,
+    however old. The journal remembers all: a study that is sent again is neither analysed nor sent a second
+    time. Works while a node runs.
     Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
     """
+    from cad_node.leftovers import sweep
     from cad_node.retention import prune as remove
 
     with open_journal(config) as (settings, journal):
         done = list(remove(journal, settings.data_dir, older_than, results=results, dry_run=dry_run))
+        beside = sweep(journal, settings.data_dir, older_than, dry_run=dry_run)
     console = job_console()
     table = job_table("studies", "", "MB")
     for standing, count in Counter(one.standing for one in done).items():
@@ -47,13 +51,24 @@ def prune(
         table.add_row(str(count), standing.value, f"{freed / 1e6:.1f}" if freed else "")
     if done:
         console.print(table)
+    others = job_table("files", "", "stay", "MB")
+    for kind in beside:
+        if kind.removed or kind.kept:
+            others.add_row(
+                str(kind.removed), kind.what.value, str(kind.kept), f"{kind.freed_bytes / 1e6:.1f}"
+            )
+    if others.row_count:
+        console.print(others)
     failed = [one for one in done if one.problem]
     for one in failed:
         console.print(f"{one.study_instance_uid}: not removed: {one.problem}")
-    freed = sum(one.freed_bytes for one in done)
+    problems = [problem for kind in beside for problem in kind.problems]
+    for problem in problems:
+        console.print(f"not removed: {problem}")
+    freed = sum(one.freed_bytes for one in (*done, *beside))
     console.print(
         f"{freed / 1e6:.1f} MB would be freed. Nothing was changed."
         if dry_run
         else f"{freed / 1e6:.1f} MB were freed."
     )
-    raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
+    raise typer.Exit(SOME_FAILED if failed or problems else ALL_DONE)

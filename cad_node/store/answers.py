@@ -63,6 +63,20 @@ class Answers:
             paths = connection.scalars(sa.select(answers.c.path).where(answers.c.path != "").distinct())
             return frozenset(map(PurePosixPath, paths))
 
+    def noted(self, before: float) -> dict[PurePosixPath, frozenset[str]]:
+        """Studies that each answer speaks of that came before a time, by where it lies in its folder."""
+        query = (
+            sa.select(answers.c.path, answers.c.study_instance_uid)
+            .where(answers.c.path != "", answers.c.received_at < before)
+            .distinct()
+        )
+        found: dict[PurePosixPath, frozenset[str]] = {}
+        with self._reading.begin() as connection:
+            for path, study in connection.execute(query):
+                place = PurePosixPath(path)
+                found[place] = found.get(place, frozenset()) | {study}
+        return found
+
     def all(self, study_instance_uid: str | None = None) -> list[AnswerRecord]:
         """Every answer, or those to one study, in the order in which they came."""
         query = sa.select(answers).order_by(

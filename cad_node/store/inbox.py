@@ -13,16 +13,13 @@ when an operator asks. One process at a time writes here; its threads may do so 
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import hashlib
-import io
 import logging
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -31,12 +28,22 @@ from pydicom.filereader import read_file_meta_info
 
 from cad_node.domain import ReceivedInstance, StoredInstance, is_valid_uid
 from cad_node.errors import InboxFullError, ReceiveError
+from cad_node.store.contents import (
+    CONFLICTS_FOLDER,
+    Digests,
+    conflict_path,
+    digests_of,
+    opened,
+    same_dataset,
+)
 from cad_node.store.retention import put_back_left_over
 
 logger = logging.getLogger(__name__)
 
 # Below `data_dir`.
 INBOX_FOLDER = "inbox"
+# A spool of its own for what the node made itself and a PACS sends back.
+RETURNED_FOLDER = "returned"
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _CHUNK_BYTES = 1 << 20
@@ -65,7 +72,7 @@ class Inbox:
         self._safe_folders: set[Path] = set()
         # One instance at a time, many different ones at once.
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
-        for folder in (root, root / "studies", root / "conflicts", self.incoming):
+        for folder in (root, root / "studies", root / CONFLICTS_FOLDER, self.incoming):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
@@ -118,9 +125,7 @@ class Inbox:
             How many instances were recorded or told to the journal again.
         """
         put_back_left_over(self.root)
-        for leftover in self.incoming.iterdir():
-            logger.info("Removed an instance that had not been received completely.")
-            leftover.unlink()
+        self.clean_up()
         count = 0
         for path in sorted((self.root / "studies").glob("*/*/*.dcm")):
             relative = PurePosixPath(path.relative_to(self.root))
@@ -136,6 +141,12 @@ class Inbox:
             count += 1
         return count
 
+    def clean_up(self) -> None:
+        """Remove what was not received completely; for the start, before anything comes in."""
+        for leftover in self.incoming.iterdir():
+            logger.info("Removed an instance that had not been received completely.")
+            leftover.unlink()
+
     def files_of(self, study_instance_uid: str) -> tuple[Path, ...]:
         """Every file of a study, in a repeatable order."""
         if not is_valid_uid(study_instance_uid):
@@ -145,10 +156,10 @@ class Inbox:
     def _store(self, received: ReceivedInstance, path: PurePosixPath) -> StoredInstance:
         target = self.root / path
         if target.exists():
-            if not _same_dataset(received.part10, target):
+            if not same_dataset(received.part10, target):
                 self._keep_aside(received, path)
             return _describe(self.root, path)
-        sha256, size = self._write(received.part10, target)
+        digests, size = self._write(received.part10, target)
         return StoredInstance(
             study_instance_uid=received.study_instance_uid,
             series_instance_uid=received.series_instance_uid,
@@ -156,20 +167,16 @@ class Inbox:
             sop_class_uid=received.sop_class_uid,
             transfer_syntax_uid=received.transfer_syntax_uid,
             path=path,
-            sha256=sha256,
+            sha256=digests.file,
+            dataset_sha256=digests.dataset,
             size_bytes=size,
             calling_ae_title=received.calling_ae_title,
             received_at=datetime.fromtimestamp(target.stat().st_mtime, UTC),
         )
 
     def _keep_aside(self, received: ReceivedInstance, path: PurePosixPath) -> None:
-        with _opened(received.part10) as source:
-            source.seek(_dataset_offset(source))
-            digest = hashlib.sha256()
-            for chunk in _chunks(source):
-                digest.update(chunk)
-        series = self.root / "conflicts" / path.relative_to("studies").parent
-        target = series / f"{received.sop_instance_uid}.{digest.hexdigest()[:16]}.dcm"
+        with opened(received.part10) as source:
+            target = conflict_path(self.root, path, digests_of(source).dataset)
         if not target.exists():
             self._write(received.part10, target)
         logger.warning(
@@ -177,8 +184,8 @@ class Inbox:
             received.sop_instance_uid,
         )
 
-    def _write(self, content: bytes | Path, target: Path) -> tuple[str, int]:
-        """Put a file in place, whole or not at all; returns its SHA-256 and size in bytes."""
+    def _write(self, content: bytes | Path, target: Path) -> tuple[Digests, int]:
+        """Put a file in place, whole or not at all; returns its digests and size in bytes."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         # What was put into `incoming` has taken its room already.
         if not self.has_room(size if isinstance(content, bytes) else 0):
@@ -189,9 +196,10 @@ class Inbox:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 if isinstance(content, Path):
-                    digest = _take_over(content, temporary, file)
+                    digests = _take_over(content, temporary, file)
                 else:
-                    digest = hashlib.sha256(content).hexdigest()
+                    with opened(content) as source:
+                        digests = digests_of(source)
                     file.write(content)
                 file.flush()
             _sync(temporary, os.fdatasync)
@@ -200,7 +208,7 @@ class Inbox:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return digest, size
+        return digests, size
 
     def _make_safe_folder(self, folder: Path) -> None:
         """Make a folder below the root, and each name that leads to it, durable."""
@@ -231,7 +239,7 @@ def _describe(root: Path, path: PurePosixPath) -> StoredInstance:
     file = root / path
     meta = read_file_meta_info(file)
     with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digests = digests_of(content)
     status = file.stat()
     return StoredInstance(
         study_instance_uid=study,
@@ -240,17 +248,18 @@ def _describe(root: Path, path: PurePosixPath) -> StoredInstance:
         sop_class_uid=str(meta.MediaStorageSOPClassUID),
         transfer_syntax_uid=str(meta.TransferSyntaxUID),
         path=path,
-        sha256=digest,
+        sha256=digests.file,
+        dataset_sha256=digests.dataset,
         size_bytes=status.st_size,
         calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
         received_at=datetime.fromtimestamp(status.st_mtime, UTC),
     )
 
 
-def _take_over(source: Path, temporary: Path, file: BinaryIO) -> str:
-    """Move a file to `temporary`, or copy it when it lies elsewhere; returns its SHA-256."""
+def _take_over(source: Path, temporary: Path, file: BinaryIO) -> Digests:
+    """Move a file to `temporary`, or copy it when it lies elsewhere; returns its digests."""
     with source.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digests = digests_of(content)
         try:
             source.rename(temporary)
         except OSError as error:
@@ -258,39 +267,7 @@ def _take_over(source: Path, temporary: Path, file: BinaryIO) -> str:
                 raise
             content.seek(0)
             shutil.copyfileobj(content, file, _CHUNK_BYTES)
-    return digest
-
-
-@contextlib.contextmanager
-def _opened(content: bytes | Path) -> Iterator[BinaryIO]:
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-        yield file
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK_BYTES):
-        yield chunk
-
-
-def _dataset_offset(file: BinaryIO) -> int:
-    """Where the data set begins, by the File Meta Information Group Length (PS3.10 section 7.1)."""
-    head = file.read(144)
-    if head[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00":
-        return 0
-    return 144 + int.from_bytes(head[140:144], "little")
-
-
-def _same_dataset(content: bytes | Path, stored: Path) -> bool:
-    """Whether both files hold the same data set; who sent it when is no difference."""
-    with _opened(content) as one, stored.open("rb") as other:
-        one.seek(_dataset_offset(one))
-        other.seek(_dataset_offset(other))
-        while True:
-            left, right = one.read(_CHUNK_BYTES), other.read(_CHUNK_BYTES)
-            if left != right:
-                return False
-            if not left:
-                return True
+    return digests
 
 
 def _sync(path: Path, sync: Callable[[int], None]) -> None:

@@ -10,10 +10,9 @@ what is finished and may go in `retention.py`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import sqlalchemy as sa
@@ -26,6 +25,7 @@ from cad_node.settings import NodeSettings
 from cad_node.store.answers import Answers
 from cad_node.store.commitments import Commitments
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
+from cad_node.store.instance_sets import revision_of, unlisted_files
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.reanalysis import Reanalysis, drop_orders
 from cad_node.store.retention import Retention
@@ -139,9 +139,9 @@ class Journal:
         Returns
         -------
         bool
-            False for a repeat of what is known: it changes nothing and does not
-            restart the quiet time. An instance with other bytes than before
-            takes the place of the earlier one.
+            False for a repeat of what is known, whoever sends it: it changes nothing and
+            does not restart the quiet time; where its file was removed it is there again.
+            An instance with another data set than before takes the place of the earlier one.
         """
         uid = stored.study_instance_uid
         values = {
@@ -152,6 +152,7 @@ class Journal:
             "transfer_syntax_uid": stored.transfer_syntax_uid,
             "path": str(stored.path),
             "sha256": stored.sha256,
+            "dataset_sha256": stored.dataset_sha256,
             "size_bytes": stored.size_bytes,
             "calling_ae_title": stored.calling_ae_title,
             "received_at": stored.received_at.timestamp(),
@@ -172,8 +173,12 @@ class Journal:
                 },
             )
             connection.execute(_locked_study(uid))
-            known = connection.scalar(sa.select(instances.c.sha256).where(same))
-            if known == stored.sha256:
+            known = connection.execute(
+                sa.select(instances.c.sha256, instances.c.dataset_sha256, instances.c.path).where(same)
+            ).first()
+            if known is not None and _is_repeat(stored, known.sha256, known.dataset_sha256):
+                if not known.path:
+                    connection.execute(instances.update().where(same).values(path=str(stored.path)))
                 return False
             if known is None:
                 connection.execute(instances.insert().values(values))
@@ -194,9 +199,10 @@ class Journal:
         return True
 
     def stored_paths(self) -> frozenset[PurePosixPath]:
-        """Where every recorded instance lies, relative to the inbox."""
+        """Where every recorded instance lies that was not removed, relative to the inbox."""
+        query = sa.select(instances.c.path).where(instances.c.path != "")
         with self._reading.begin() as connection:
-            return frozenset(PurePosixPath(path) for path in connection.scalars(sa.select(instances.c.path)))
+            return frozenset(PurePosixPath(path) for path in connection.scalars(query))
 
     # Completion
 
@@ -271,17 +277,34 @@ class Journal:
         return revision
 
     def files_of(self, study_instance_uid: str, revision: str) -> tuple[PurePosixPath, ...]:
-        """The files of a revision, relative to the inbox, in a repeatable order."""
+        """The files of a revision, relative to the inbox, in a repeatable order.
+
+        A file that was removed is named `.`, which is no file; it has its name again once
+        the instance was sent again. Nothing is named where it is no longer known which
+        instances they were: their files were removed, and others came since.
+        """
+        mine = (
+            revision_files.c.study_instance_uid == study_instance_uid,
+            revision_files.c.revision == revision,
+        )
         query = (
-            sa.select(revision_files.c.path)
-            .where(
-                revision_files.c.study_instance_uid == study_instance_uid,
-                revision_files.c.revision == revision,
+            sa.select(sa.case((revision_files.c.path != "", revision_files.c.path), else_=instances.c.path))
+            .join(
+                instances,
+                sa.and_(
+                    instances.c.study_instance_uid == revision_files.c.study_instance_uid,
+                    instances.c.sop_instance_uid == revision_files.c.sop_instance_uid,
+                ),
+                isouter=True,
             )
+            .where(*mine)
             .order_by(revision_files.c.sop_instance_uid)
         )
         with self._reading.begin() as connection:
-            return tuple(PurePosixPath(path) for path in connection.scalars(query))
+            paths = connection.scalars(query).all() or [
+                path for _, path in unlisted_files(connection, study_instance_uid, revision)
+            ]
+        return tuple(PurePosixPath(path) for path in paths)
 
     # Looking
 
@@ -313,21 +336,11 @@ class Journal:
         return not busy and not self.outgoing.is_busy()
 
 
-def revision_of(pairs: Iterable[tuple[str, str]]) -> str:
-    """Name a set of instances: equal sets have equal names, in whatever order they came.
-
-    Parameters
-    ----------
-    pairs
-        SOP Instance UID and sha256 of each.
-
-    Examples
-    --------
-    >>> revision_of([("1.2", "aa"), ("1.3", "bb")]) == revision_of([("1.3", "bb"), ("1.2", "aa")])
-    True
-    """
-    text = "\n".join(f"{uid} {digest}" for uid, digest in sorted(pairs))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+def _is_repeat(stored: StoredInstance, sha256: str, dataset_sha256: str) -> bool:
+    """Whether an instance is what the journal knows, of the file or, sent by another, of its data set."""
+    if stored.sha256 == sha256:
+        return True
+    return bool(dataset_sha256) and stored.dataset_sha256 == dataset_sha256
 
 
 def _locked_study(uid: str) -> sa.Select[tuple[str, bool, float, float]]:

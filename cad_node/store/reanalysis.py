@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from cad_node.domain import MadeBy
 from cad_node.store.database import insert_if_absent, reading
+from cad_node.store.instance_sets import unlisted_files
 from cad_node.store.revisions import made_columns, revision_record, same_run
 from cad_node.store.schema import (
     UNFINISHED,
@@ -183,7 +184,16 @@ class Reanalysis:
                     revision_files.c.study_instance_uid == uid, revision_files.c.revision == last.revision
                 )
                 columns = ["study_instance_uid", "revision", "sop_instance_uid", "path"]
-                connection.execute(revision_files.insert().from_select(columns, same))
+                listed = connection.execute(
+                    revision_files.insert().from_select(columns, same),
+                    execution_options={"preserve_rowcount": True},
+                ).rowcount
+                # Files that were removed and then sent again: nothing lists them any more.
+                if not listed and (files := unlisted_files(connection, uid, last.revision)):
+                    rows = [(uid, name, sop_instance_uid, path) for sop_instance_uid, path in files]
+                    connection.execute(
+                        revision_files.insert(), [dict(zip(columns, row, strict=True)) for row in rows]
+                    )
         return made
 
     def withdraw(self, study_instance_uid: str, digest: str) -> None:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Below `data_dir`.
 RESULTS_FOLDER = "results"
+# Objects of ours that our own check refused.
+INVALID_FOLDER = "invalid"
 
 _REVISION = re.compile(r"[0-9a-f]{1,64}")
 _UNFINISHED = ".unfinished"

@@ -1,9 +1,10 @@
 """What may be removed of studies that are finished, and its removal.
 
 A study is finished once it is closed, analysed, and taken by every destination, with its
-commitment where that is asked for; anything short of that keeps it. The journal keeps its
-rows: a removed study that is sent again is known, and is neither analysed nor sent a
-second time.
+commitment where that is asked for; anything short of that keeps it. The journal is made
+shorter and keeps what it must know for ever, the digest of every instance and the UID of
+every object that was sent: a removed study that is sent again is known, and is neither
+analysed nor sent a second time.
 
 Nothing received is lost on the way. A study's folder is taken out of the spool in one
 rename, while its row is locked; a file in it that the journal does not know yet has come
@@ -13,18 +14,18 @@ in that very moment, and is put back.
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from cad_node.domain import is_valid_uid
+from cad_node.store.contents import Digests, conflict_path, digests_of, same_dataset
 from cad_node.store.database import reading
 from cad_node.store.schema import (
     UNDER_WAY,
@@ -32,9 +33,12 @@ from cad_node.store.schema import (
     CommitmentState,
     DeliveryState,
     RevisionState,
+    commitment_objects,
+    commitment_requests,
     commitments,
     deliveries,
     instances,
+    revision_files,
     revisions,
     studies,
 )
@@ -82,16 +86,91 @@ class Retention:
             Paths of its instances below the inbox; None where the study went on meanwhile.
         """
         with self._engine.begin() as connection:
-            connection.execute(
-                sa.select(studies).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
-            )
+            connection.execute(_locked_study(study_instance_uid))
             if self._standing(connection, study_instance_uid, days) is Standing.FINISHED:
                 yield self._paths(connection, study_instance_uid)
             else:
                 yield None
 
+    def is_known(self, study_instance_uid: str) -> bool:
+        """Whether the journal has the study."""
+        query = sa.select(studies.c.is_open).where(studies.c.study_instance_uid == study_instance_uid)
+        with self._reading.begin() as connection:
+            return connection.execute(query).first() is not None
+
+    def undigested(self, study_instance_uid: str) -> list[str]:
+        """Paths of instances of which an older node did not note the digest of the data set."""
+        query = sa.select(instances.c.path).where(
+            instances.c.study_instance_uid == study_instance_uid,
+            instances.c.dataset_sha256 == "",
+            instances.c.path != "",
+        )
+        with self._reading.begin() as connection:
+            return list(connection.scalars(query))
+
+    def note_digest(self, study_instance_uid: str, path: str, digests: Digests) -> None:
+        """Note by what an instance is known again once its file is gone."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                instances.update()
+                .where(
+                    instances.c.study_instance_uid == study_instance_uid,
+                    instances.c.path == path,
+                    instances.c.sha256 == digests.file,
+                )
+                .values(dataset_sha256=digests.dataset)
+            )
+
+    def with_files(self) -> list[str]:
+        """Studies of which the journal names files in the inbox."""
+        query = sa.select(instances.c.study_instance_uid).where(instances.c.path != "").distinct()
+        with self._reading.begin() as connection:
+            return sorted(connection.scalars(query))
+
+    def forget_files(self, study_instance_uid: str, days: float, inbox: Path) -> None:
+        """Make the journal shorter by what it says of files that were removed of a finished study.
+
+        Which instances a revision was over goes whole: `instance_sets.py` finds it again
+        where it is needed. So does what commitments that were given were asked about.
+        """
+        uid = study_instance_uid
+        with self._engine.begin() as connection:
+            connection.execute(_locked_study(uid))
+            if self._standing(connection, uid, days) is not Standing.FINISHED:
+                return
+            # Sent again meanwhile, it lies there again: whoever records it waits for this transaction.
+            gone = [path for path in self._paths(connection, uid) if not (inbox / path).exists()]
+            for path in gone:
+                connection.execute(
+                    instances.update()
+                    .where(instances.c.study_instance_uid == uid, instances.c.path == path)
+                    .values(path="")
+                )
+            if not gone or self._paths(connection, uid):
+                return
+            connection.execute(revision_files.delete().where(revision_files.c.study_instance_uid == uid))
+            given = (
+                sa.select(commitment_requests.c.transaction_uid)
+                .join(
+                    commitments,
+                    sa.and_(
+                        commitments.c.study_instance_uid == commitment_requests.c.study_instance_uid,
+                        commitments.c.revision == commitment_requests.c.revision,
+                        commitments.c.destination == commitment_requests.c.destination,
+                    ),
+                )
+                .where(
+                    commitments.c.study_instance_uid == uid, commitments.c.state == CommitmentState.COMMITTED
+                )
+            )
+            connection.execute(
+                commitment_objects.delete().where(commitment_objects.c.transaction_uid.in_(given))
+            )
+
     def _paths(self, connection: Connection, uid: str) -> frozenset[str]:
-        query = sa.select(instances.c.path).where(instances.c.study_instance_uid == uid)
+        query = sa.select(instances.c.path).where(
+            instances.c.study_instance_uid == uid, instances.c.path != ""
+        )
         return frozenset(connection.scalars(query))
 
     def _standing(self, connection: Connection, uid: str, days: float) -> Standing:
@@ -134,6 +213,11 @@ class Retention:
         if any(newest.get(name) == DeliveryState.SENT for name in connection.scalars(query)):
             return Standing.NOT_COMMITTED
         return None
+
+
+def _locked_study(uid: str) -> sa.Select[tuple[Any, ...]]:
+    """The study's row, locked until the transaction ends."""
+    return sa.select(studies).where(studies.c.study_instance_uid == uid).with_for_update()
 
 
 def take_away(inbox: Path, study_instance_uid: str) -> None:
@@ -207,10 +291,14 @@ def _put_back(inbox: Path, path: Path) -> None:
     if not place.exists():
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.rename(place)
-    elif filecmp.cmp(path, place, shallow=False):
+    elif same_dataset(path, place):
         path.unlink()
     else:
-        logger.warning("an instance came twice while its study was removed; one is kept as %s", path)
+        with path.open("rb") as content:
+            aside = conflict_path(inbox, PurePosixPath(place.relative_to(inbox)), digests_of(content).dataset)
+        logger.warning("an instance came with another content while its study was removed; kept as %s", aside)
+        aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.rename(aside)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from cad_node.domain import MadeBy, Verdict
 
 # Raised with every change of the tables; an older journal is then migrated or refused.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # Statements that bring a journal from a version to the next; new tables are made without one.
 # `{schema}` is the name of the PostgreSQL schema and a dot, or nothing.
@@ -25,6 +25,7 @@ MIGRATIONS = {
         for name, length in (("made_for", 64), ("made_by", 64), ("model", 160), ("model_sha256", 64))
     ),
     3: (),  # tables that were added
+    4: ("ALTER TABLE {schema}instances ADD COLUMN dataset_sha256 VARCHAR(64) NOT NULL DEFAULT ''",),
 }
 
 
@@ -225,6 +226,7 @@ studies = sa.Table(
     sa.Column("last_instance_at", sa.Double, nullable=False),
 )
 
+# `path` is empty once the file was removed, `dataset_sha256` where an older node noted the instance.
 instances = sa.Table(
     "instances",
     metadata,
@@ -235,6 +237,7 @@ instances = sa.Table(
     sa.Column("transfer_syntax_uid", _UID, nullable=False),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("dataset_sha256", sa.String(64), nullable=False, default="", server_default=""),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("calling_ae_title", sa.String(16), nullable=False),
     sa.Column("received_at", sa.Double, nullable=False),
@@ -273,6 +276,7 @@ nodes = sa.Table(
 )
 
 # The instances as they were when the study was complete: what comes later is the next revision's.
+# Of a study whose files were removed there are none any more: see `Journal.files_of`.
 revision_files = sa.Table(
     "revision_files",
     metadata,

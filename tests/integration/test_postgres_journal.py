@@ -76,6 +76,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(
             old.execute(
                 sql.SQL("ALTER TABLE cad_node.revisions DROP COLUMN {}").format(sql.Identifier(column))
             )
+        old.execute("ALTER TABLE cad_node.instances DROP COLUMN dataset_sha256")
         old.execute("UPDATE cad_node.journal_info SET schema_version = 1")
     journal.close()
 

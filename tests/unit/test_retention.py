@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cad_node.cli import app
 from cad_node.domain import MadeBy
 from cad_node.errors import JobError
+from cad_node.reanalysis import Decision, choose
 from cad_node.retention import Pruned, prune
 from cad_node.store.inbox import INBOX_FOLDER, Inbox
 from cad_node.store.journal import Journal
@@ -100,6 +101,129 @@ def test_a_removed_study_that_is_sent_again_is_not_analysed_again(
     assert journal.open_studies() == []
     assert journal.is_idle()
     assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.FINISHED]
+
+
+def test_a_removed_study_is_known_whoever_sends_it_again_to_whichever_version_of_the_node(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+
+    monkeypatch.setattr("cad_node.receive.part10.IMPLEMENTATION_VERSION_NAME", "CADNODE_9.9")
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}", calling="PACS"))
+
+    assert journal.open_studies() == []
+    assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.FINISHED]
+    assert not inbox.files_of("1.2.3")
+
+
+def test_a_study_that_an_older_node_noted_is_known_again_too(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    with journal._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE instances SET dataset_sha256 = ''")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+    inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.0", calling="PACS"))
+    assert journal.open_studies() == []
+
+
+def test_the_journal_of_a_removed_study_is_short_and_finds_its_files_when_they_are_sent_again(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    analysed(journal, inbox, "1.2.4")
+    (record,) = journal.revisions.of_study("1.2.3")
+    before = journal.files_of("1.2.3", record.revision)
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+
+    assert journal.stored_paths() == frozenset()
+    with journal._engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM revision_files").scalar_one() == 0
+    assert [(inbox.root / path).is_file() for path in journal.files_of("1.2.3", record.revision)] == [
+        False
+    ] * 2
+
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}"))
+    assert journal.files_of("1.2.3", record.revision) == before
+    assert journal.stored_paths() == set(before)
+
+
+def test_a_removed_study_is_analysed_again_once_it_was_sent_again(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+    making = MadeBy("b" * 64, "breast-us 2", "2" * 64)
+    (gone,) = choose(journal, inbox.root, making, journal.reanalysis.latest())
+    assert gone.decision is Decision.GONE
+    assert gone.problem.startswith("2 of 2 files")
+
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}"))
+    (chosen,) = choose(journal, inbox.root, making, journal.reanalysis.latest())
+    assert chosen.last is not None
+    assert journal.reanalysis.order(chosen.last, making.digest)
+    # A late image is the next revision's: the order is over what it was made for.
+    inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.9"))
+    _, ordered = journal.revisions.of_study("1.2.3")
+    assert {path.name for path in journal.files_of("1.2.3", ordered.revision)} == {
+        "1.2.3.4.0.dcm",
+        "1.2.3.4.1.dcm",
+    }
+
+
+def test_a_late_image_of_a_removed_study_is_analysed_with_the_others_once_they_are_sent_again(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+    inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.9"))
+    revision = journal.close_study("1.2.3")
+    assert revision is not None
+
+    def there() -> list[bool]:
+        return [(inbox.root / path).is_file() for path in journal.files_of("1.2.3", revision)]
+
+    assert sorted(there()) == [False, False, True]
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}", calling="PACS"))
+    assert journal.open_studies() == []
+    assert there() == [True] * 3
+
+
+def test_another_content_that_came_that_moment_for_a_removed_image_is_not_lost(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, tmp_path, 30))
+    # Stored, and the node has not recorded it yet.
+    Inbox(inbox.root, lambda _: True, 0).accept(
+        _received("1.2.3", "1.2.3.4", "1.2.3.4.0", dataset=b"another")
+    )
+    list(prune(journal, tmp_path, 30))
+    assert len(inbox.files_of("1.2.3")) == 1
+
+
+def test_a_journal_that_was_not_shortened_is_by_the_next_command(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    shutil.rmtree(inbox.root / "studies" / "1.2.3")  # as a kill after the removal leaves it
+
+    list(prune(journal, tmp_path, 30, dry_run=True))
+    assert len(journal.stored_paths()) == 2
+    list(prune(journal, tmp_path, 30))
+    assert journal.stored_paths() == frozenset()
 
 
 def test_a_late_image_of_a_removed_study_keeps_what_is_there_until_it_is_analysed(

@@ -48,6 +48,7 @@ WIRING = {
     "answers",
     "reanalysis",
     "retention",
+    "leftovers",
     "tissue",
     "archive_run",
     "clean_copy",

@@ -218,6 +218,7 @@ def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, jou
             old.execute(f"DROP TABLE {table}")
         old.execute("ALTER TABLE deliveries DROP COLUMN hold")
         old.execute("UPDATE deliveries SET state = 'waiting'")
+        old.execute("ALTER TABLE instances DROP COLUMN dataset_sha256")
         for column in ("made_for", "made_by", "model", "model_sha256"):
             old.execute(f"ALTER TABLE revisions DROP COLUMN {column}")
         old.execute("UPDATE journal_info SET schema_version = 1")

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
-from cad_node.store.journal import Journal, revision_of
+from cad_node.store.instance_sets import revision_of
+from cad_node.store.journal import Journal
 from cad_node.store.schema import RevisionRecord, RevisionState
 from tests.unit.jobs.stubs import Clock, stored
 

@@ -173,6 +173,61 @@ def test_a_study_that_went_on_meanwhile_is_not_given_away(journal: Journal, cloc
         assert known is None
 
 
+def committed(journal: Journal, objects: tuple[str, ...]) -> str:
+    """Sent, asked about, and kept there; the transaction."""
+    journal.outgoing.sent(claimed(journal, done(journal, received(journal))), commitment=True)
+    record = journal.commitments.due("pacs")
+    assert record is not None
+    transaction = journal.commitments.begin(record, objects, "node-1", 3600)
+    assert transaction is not None
+    journal.commitments.asked(transaction, 3600)
+    journal.commitments.report(CommitmentReport(transaction, frozenset(objects), {}), ["pacs"])
+    return transaction
+
+
+def test_a_commitment_that_was_given_stays_known_in_the_short_journal(
+    journal: Journal, clock: Clock, tmp_path: Path
+) -> None:
+    transaction = committed(journal, ("1.2.3.9.1",))
+    clock.forward(31 * DAY)
+
+    journal.retention.forget_files(STUDY, 30, tmp_path)
+
+    assert rows(journal, "commitment_objects") == 0
+    assert [one.state.value for one in journal.commitments.all()] == ["committed"]
+    late = CommitmentReport(transaction, frozenset(), {"1.2.3.9.1": 0x0112})
+    assert journal.commitments.report(late, ["pacs"])
+    assert [one.state.value for one in journal.commitments.all()] == ["committed"]
+
+
+def test_the_journal_is_not_shortened_while_a_study_is_not_finished(
+    journal: Journal, clock: Clock, tmp_path: Path
+) -> None:
+    record = received(journal)
+    clock.forward(31 * DAY)
+    journal.retention.forget_files(STUDY, 30, tmp_path)
+    assert len(journal.files_of(STUDY, record.revision)) == rows(journal, "revision_files") == 1
+    assert journal.stored_paths()
+
+
+def test_the_journal_is_not_shortened_where_a_file_came_again(
+    journal: Journal, clock: Clock, tmp_path: Path
+) -> None:
+    sent(journal, received(journal))
+    clock.forward(31 * DAY)
+    (path,) = journal.stored_paths()
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(b"again")
+    journal.retention.forget_files(STUDY, 30, tmp_path)
+    assert journal.stored_paths() == {path}
+    assert rows(journal, "revision_files") == 1
+
+
+def rows(journal: Journal, table: str) -> int:
+    with journal._engine.connect() as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+
+
 @pytest.fixture
 def inbox(tmp_path: Path) -> Inbox:
     return Inbox(tmp_path / "inbox", lambda stored: True, 0)
@@ -232,11 +287,11 @@ def test_of_two_contents_none_is_lost(inbox: Inbox, caplog: pytest.LogCaptureFix
     inbox.accept(_received(dataset=b"two"))
     put_back_left_over(inbox.root)
 
-    assert files(inbox) == [
-        "removing/1.2.3/1.2.3.4/1.2.3.4.5.dcm",
-        "studies/1.2.3/1.2.3.4/1.2.3.4.5.dcm",
-    ]
-    assert "one is kept as" in caplog.text
+    first, second = files(inbox)
+    assert first.startswith("conflicts/1.2.3/1.2.3.4/1.2.3.4.5.")
+    assert second == "studies/1.2.3/1.2.3.4/1.2.3.4.5.dcm"
+    assert "kept as" in caplog.text
+    take_away(inbox.root, STUDY)  # nothing of the former is in the way
 
 
 def test_a_name_that_is_no_uid_is_no_path(inbox: Inbox) -> None:
