@@ -2,6 +2,7 @@
 
 C-STORE -> inbox -> journal -> (study complete) -> worker -> results -> destinations
 C-STORE -> inbox of answers -> journal -> (what was held is let go, or kept for good)
+C-STORE -> what the node made itself and a PACS sends back: kept, and nothing follows
 N-EVENT-REPORT -> journal -> (what a destination is committed to, and what it is to be sent again)
 """
 
@@ -23,10 +24,11 @@ from cad_node.jobs.commitment import ReportDesk
 from cad_node.jobs.engine import JobEngine
 from cad_node.logs import study_context
 from cad_node.process import StudyTask, load_processor, making
+from cad_node.read.came_back import is_own_capture, is_verified
 from cad_node.receive.contexts import ANSWER_CLASSES
 from cad_node.receive.scp import Reports, StorageScp
 from cad_node.settings import NodeSettings
-from cad_node.store.inbox import INBOX_FOLDER, Inbox
+from cad_node.store.inbox import INBOX_FOLDER, RETURNED_FOLDER, Inbox
 from cad_node.store.journal import Journal
 from cad_node.store.results import RESULTS_FOLDER, ResultStore, object_files
 from cad_node.tls import look_at_files
@@ -68,6 +70,11 @@ class Node:
             record=AnswerDesk(self.journal, self.results, settings.answers, answers).record,
             reserve_bytes=settings.receive.disk_reserve_bytes,
         )
+        self.returned = Inbox(
+            settings.data_dir / RETURNED_FOLDER,
+            record=lambda _: False,
+            reserve_bytes=settings.receive.disk_reserve_bytes,
+        )
         self.destinations: Mapping[str, Destination] = {
             destination.name: make_destination(destination, settings.results)
             for destination in settings.destinations
@@ -101,6 +108,7 @@ class Node:
             self.journal.reanalysis.label(record, made)
         self.inbox.rescan(self.journal.stored_paths())
         self.answers.rescan(self.journal.answers.stored_paths())
+        self.returned.clean_up()
         self.engine.start()
         self.scp.start()
 
@@ -115,8 +123,20 @@ class Node:
 
     def _accept(self, received: ReceivedInstance) -> None:
         """Make an instance safe: an image for its study, an answer for the result that it names."""
-        inbox = self.answers if received.sop_class_uid in ANSWER_CLASSES else self.inbox
-        inbox.accept(received)
+        is_answer = received.sop_class_uid in ANSWER_CLASSES
+        if self._came_back(received, is_answer=is_answer):
+            logger.info("a result came back; it is kept apart and changes nothing")
+            self.returned.accept(received)
+        else:
+            (self.answers if is_answer else self.inbox).accept(received)
+
+    def _came_back(self, received: ReceivedInstance, *, is_answer: bool) -> bool:
+        """Whether a PACS sends what it was sent; a report that somebody verified since is an answer."""
+        if not is_answer:
+            return is_own_capture(received.sop_class_uid, received.part10)
+        outgoing = self.journal.outgoing
+        sent = outgoing.was_sent(received.study_instance_uid, received.sop_instance_uid)
+        return sent and not is_verified(received.part10)
 
     def _record(self, stored: StoredInstance) -> bool:
         """Note an instance; of a study that is merely sent again, say once that its result is of an older model."""
@@ -142,9 +162,10 @@ class Node:
         if self.results.folder(study_instance_uid, revision).is_dir():
             return  # a crash came between storing and noting it
         files = tuple(self.inbox.root / path for path in self.journal.files_of(study_instance_uid, revision))
-        if gone := sum(not path.is_file() for path in files):
+        gone = sum(not path.is_file() for path in files)
+        if gone or not files:
             raise SourceGoneError(
-                f"{gone} of {len(files)} files of the study are no longer in the inbox.",
+                f"{gone or 'All'} of {len(files) or 'the'} files of the study are no longer in the inbox.",
                 "Have the study sent again, then: cad-node jobs retry.",
                 study_instance_uid=study_instance_uid,
             )

@@ -313,6 +313,17 @@ class Outgoing:
                 },
             )
 
+    def was_sent(self, study_instance_uid: str, sop_instance_uid: str) -> bool:
+        """Whether any destination has taken that object of a study."""
+        query = sa.select(
+            sa.exists().where(
+                sent_objects.c.study_instance_uid == study_instance_uid,
+                sent_objects.c.sop_instance_uid == sop_instance_uid,
+            )
+        )
+        with self._reading.begin() as connection:
+            return bool(connection.scalar(query))
+
     def objects_sent(self, destination: str, study_instance_uid: str) -> frozenset[str]:
         """SOP Instance UIDs of a study that a destination has taken."""
         query = sa.select(sent_objects.c.sop_instance_uid).where(

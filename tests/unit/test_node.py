@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from cad_node import node as wiring
 from cad_node.deliver.event_report import PUSH_MODEL_INSTANCE
 from cad_node.domain import EventReport, MadeBy, ReceivedInstance, ReportAnswer
+from cad_node.encode import encode_study, load_templates
 from cad_node.errors import SourceGoneError
 from cad_node.node import Node
 from cad_node.process import StudyTask
-from cad_node.settings import CStoreDestinationSettings, NodeSettings
+from cad_node.resources import templates_dir
+from cad_node.settings import CStoreDestinationSettings, NodeSettings, ResultSettings
+from cad_node.variants import Variant
 from tests.factories import us_image, write
+from tests.results import MADE_AT, analysed, study
 from tests.unit.deliver.test_event_report import encoded, information
 from tests.unit.jobs.stubs import made_by, write_results
 
@@ -138,6 +144,60 @@ def test_a_study_of_which_a_file_is_gone_fails_instead_of_being_halved(
         node._process(uid, revision)
 
     assert node.pool.tasks == []  # type: ignore[attr-defined]
+
+
+def test_captures_that_a_pacs_sends_back_open_no_study(
+    node_of: Callable[[MadeBy], Node], image: Dataset, tmp_path: Path
+) -> None:
+    node = node_of(made_by("1"))
+    send(node, image, tmp_path)
+    analyse(node, image)
+    made = encode_study(
+        study(analysed(image)),
+        {str(image.SOPInstanceUID): image},
+        templates=load_templates(templates_dir()),
+        settings=ResultSettings(),
+        variants=[Variant("secondary_capture")],
+        made_at=MADE_AT,
+    )
+
+    send(node, made[0].dataset, tmp_path)
+    send(node, made[0].dataset, tmp_path)
+
+    assert node.journal.open_studies() == []
+    assert len(node.inbox.files_of(str(image.StudyInstanceUID))) == 1
+    (kept,) = node.returned.files_of(str(image.StudyInstanceUID))
+    assert dcmread(kept).SOPInstanceUID == made[0].dataset.SOPInstanceUID
+
+
+def test_a_capture_of_a_scanner_is_an_image_like_others(
+    node_of: Callable[[MadeBy], Node], tmp_path: Path
+) -> None:
+    node = node_of(made_by("1"))
+    capture = us_image()
+    capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    send(node, capture, tmp_path)
+    assert [uid for uid, _, _ in node.journal.open_studies()] == [capture.StudyInstanceUID]
+
+
+def test_a_report_that_a_pacs_sends_back_is_no_answer_and_one_that_is_verified_is(
+    node_of: Callable[[MadeBy], Node], image: Dataset, tmp_path: Path
+) -> None:
+    node = node_of(made_by("1"))
+    send(node, image, tmp_path)
+    revision = analyse(node, image)
+    uid = str(image.StudyInstanceUID)
+    report = dcmread(node.results.folder(uid, revision) / "sr.dcm")
+    report.StudyInstanceUID = uid
+    node.journal.outgoing.object_sent("pacs", uid, str(report.SOPInstanceUID))
+
+    send(node, report, tmp_path)
+    assert node.journal.answers.all() == []
+    assert len(node.returned.files_of(uid)) == 1
+
+    report.VerificationFlag = "VERIFIED"
+    send(node, report, tmp_path)
+    assert [one.revision for one in node.journal.answers.all()] == [""]
 
 
 def test_who_is_asked_for_commitment_may_report_and_nobody_else(
