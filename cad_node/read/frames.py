@@ -35,6 +35,7 @@ from pydicom.uid import (
 from cad_node.domain import Frame, ImageReference
 from cad_node.errors import PixelDecodeError, StudyError
 from cad_node.read import colour
+from cad_node.read.bits import SampleBits, sample_bits
 from cad_node.read.calibration import TissuePicture
 from cad_node.read.gate import number_of_frames
 from cad_node.read.headers import integer, quiet_pydicom, read_with_pixels, text, transfer_syntax_of
@@ -164,6 +165,7 @@ def _stored(dataset: Dataset) -> tuple[list[NDArray[np.generic]], bool | None]:
     if not data or count < 1:
         raise PixelDecodeError("There is no Pixel Data.")
     told: bool | None = None
+    precision: int | None = None
     streams: list[bytes] = []
     if syntax.is_encapsulated:
         offsets = _extended_offsets(dataset)
@@ -172,14 +174,23 @@ def _stored(dataset: Dataset) -> tuple[list[NDArray[np.generic]], bool | None]:
             raise PixelDecodeError(f"{count} frames are announced, {len(streams)} are there.")
         if syntax in _SIZED_SYNTAXES:
             infos = [_checked(stream, dataset) for stream in streams]
-            told = infos[0].is_rgb
+            told, precision = infos[0].is_rgb, max(info.precision for info in infos)
+    bits = sample_bits(dataset, precision)
+    return [bits.aligned(frame) for frame in _decoded(dataset, data, streams, bits)], told
+
+
+def _decoded(
+    dataset: Dataset, data: bytes, streams: list[bytes], bits: SampleBits
+) -> list[NDArray[np.generic]]:
+    """Samples as the decoder of the transfer syntax hands them out, a frame each."""
+    syntax = transfer_syntax_of(dataset)
     # Pillow reads eight bits only.
-    is_deep = syntax == JPEGExtended12Bit and (integer(dataset, "BitsAllocated") or 0) > 8
+    is_deep = syntax == JPEGExtended12Bit and bits.allocated > 8
     if is_deep or syntax in _LOSSLESS_SYNTAXES:
-        return decode_lossless(streams, dataset, syntax), told
+        return decode_lossless(streams, dataset, syntax, bits)
     if syntax in _PILLOW_SYNTAXES:
-        return [_decode_jpeg(stream) for stream in streams], told
-    return _decode_others(dataset, syntax, data, count), told
+        return [_decode_jpeg(stream) for stream in streams]
+    return _decode_others(dataset, syntax, data, bits)
 
 
 def _checked(stream: bytes, dataset: Dataset) -> StreamInfo:
@@ -202,9 +213,9 @@ def _decode_jpeg(stream: bytes) -> NDArray[np.generic]:
         return np.asarray(picture).copy()
 
 
-def _decode_others(dataset: Dataset, syntax: UID, data: bytes, count: int) -> list[NDArray[np.generic]]:
+def _decode_others(dataset: Dataset, syntax: UID, data: bytes, bits: SampleBits) -> list[NDArray[np.generic]]:
     """Everything else by pydicom's decoders, without their colour conversion."""
-    allocated = integer(dataset, "BitsAllocated") or 0
+    allocated, count = bits.allocated, number_of_frames(dataset)
     label = text(dataset, "PhotometricInterpretation")
     samples = integer(dataset, "SamplesPerPixel") or 0
     rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
@@ -219,8 +230,8 @@ def _decode_others(dataset: Dataset, syntax: UID, data: bytes, count: int) -> li
         "samples_per_pixel": samples,
         "photometric_interpretation": label,
         "bits_allocated": allocated,
-        "bits_stored": integer(dataset, "BitsStored") or allocated,
-        "pixel_representation": integer(dataset, "PixelRepresentation") or 0,
+        "bits_stored": bits.decoded,
+        "pixel_representation": bits.decoded_signed,
         "number_of_frames": count,
         "pixel_keyword": "PixelData",
         "pixel_vr": dataset["PixelData"].VR,

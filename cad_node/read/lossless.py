@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from cad_node.errors import PixelDecodeError
+from cad_node.read.bits import SampleBits
 from cad_node.read.headers import integer
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
@@ -21,7 +22,9 @@ _WORKER = Path(__file__).with_name("gdcm_worker.py")
 _START_S, _FRAME_S = 60.0, 2.0
 
 
-def decode_lossless(streams: Sequence[bytes], dataset: Dataset, syntax: UID) -> list[NDArray[np.generic]]:
+def decode_lossless(
+    streams: Sequence[bytes], dataset: Dataset, syntax: UID, bits: SampleBits
+) -> list[NDArray[np.generic]]:
     """Decode all frames of one image in a process of its own.
 
     Returns
@@ -35,15 +38,14 @@ def decode_lossless(streams: Sequence[bytes], dataset: Dataset, syntax: UID) -> 
         GDCM refused a stream, died of it, or took too long.
     """
     rows, columns = integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0
-    samples, allocated = integer(dataset, "SamplesPerPixel") or 0, integer(dataset, "BitsAllocated") or 0
-    signed = integer(dataset, "PixelRepresentation") or 0
+    samples, allocated, signed = integer(dataset, "SamplesPerPixel") or 0, bits.allocated, bits.decoded_signed
     header = {
         "syntax": str(syntax),
         "rows": rows,
         "columns": columns,
         "samples": samples,
         "allocated": allocated,
-        "stored": integer(dataset, "BitsStored") or allocated,
+        "stored": bits.decoded,
         "signed": signed,
         "lengths": [len(stream) for stream in streams],
     }

@@ -201,6 +201,21 @@ def test_deep_grey_is_scaled_by_its_bits(tmp_path: Path, syntax: str, bits: int)
     assert got[0, 0] == 255
 
 
+@pytest.mark.parametrize("syntax", [*LOSSLESS])
+@pytest.mark.parametrize(("high", "below"), [(15, 0), (15, 0b1010), (13, 0b01)])
+def test_samples_that_do_not_lie_at_the_lower_end_are_found_by_high_bit(
+    tmp_path: Path, syntax: str, high: int, below: int
+) -> None:
+    samples = speckle().astype(np.uint16) << 4
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    low = us_image(pixels=samples, bits_stored=12, attributes=window)
+    placed = us_image(
+        pixels=samples << (high - 11) | below, bits_stored=16, transfer_syntax=syntax, attributes=window
+    )
+    placed.BitsStored, placed.HighBit = 12, high
+    assert np.array_equal(read_back(placed, tmp_path)[0], read_back(low, tmp_path / "low")[0])
+
+
 def test_eight_bit_values_in_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
     image = us_image(pixels=speckle(), bits_stored=16)
     assert np.array_equal(read_back(image, tmp_path)[0], speckle())

@@ -7,6 +7,7 @@ from pydicom.uid import JPEGLosslessSV1
 
 from cad_node.errors import PixelDecodeError
 from cad_node.read import lossless
+from cad_node.read.bits import SampleBits
 from tests.factories import us_image
 
 
@@ -22,9 +23,11 @@ def test_a_decoder_that_dies_stalls_or_lies_costs_one_image(
     monkeypatch.setattr(lossless, "_WORKER", worker)
     monkeypatch.setattr(lossless, "_START_S", 3.0 if "sleep" in program else 60.0)
     with pytest.raises(PixelDecodeError, match="JPEG Lossless"):
-        lossless.decode_lossless([b"\xff\xd8"], us_image(), JPEGLosslessSV1)
+        lossless.decode_lossless([b"\xff\xd8"], us_image(), JPEGLosslessSV1, SampleBits(8, 8, 0))
 
 
 def test_a_damaged_stream_is_a_decode_error() -> None:
     with pytest.raises(PixelDecodeError, match="damaged"):
-        lossless.decode_lossless([b"\xff\xd8\xff\xc3" + b"\0" * 40], us_image(), JPEGLosslessSV1)
+        lossless.decode_lossless(
+            [b"\xff\xd8\xff\xc3" + b"\0" * 40], us_image(), JPEGLosslessSV1, SampleBits(8, 8, 0)
+        )
