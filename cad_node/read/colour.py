@@ -8,6 +8,8 @@ nothing. Where that is not clear the stream decides, then the label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -103,39 +105,57 @@ def _copy_table(source: Dataset, target: Dataset, colour: str, *, swap: bool) ->
         setattr(target, keyword, value)
 
 
-def grey_to_uint8(stack: NDArray[np.generic], dataset: Dataset) -> NDArray[np.uint8]:
+def grey_to_uint8(frames: Sequence[NDArray[np.generic]], dataset: Dataset) -> list[NDArray[np.uint8]]:
     """MONOCHROME samples of a whole image as shown: Modality LUT, window, inversion.
 
     8-bit pictures stay as they are unless a window really cuts. Deeper ones
     without a window are scaled alike in all frames: by the bits that are in
-    use where unsigned, else from least to greatest.
+    use where unsigned, else from least to greatest. One frame at a time is made
+    wider on the way: a long loop in floating point would fill the memory.
     """
-    dataset_is_8_bit = stack.dtype == np.uint8
-    values = _modality(stack, dataset)
     window = _window(dataset)
-    if dataset_is_8_bit and values.dtype == np.uint8 and _is_whole(window):
-        grey: NDArray[np.uint8] = values.astype(np.uint8, copy=False)
+    is_8_bit = frames[0].dtype == np.uint8 and _modality(frames[0], dataset).dtype == np.uint8
+    if is_8_bit and _is_whole(window):
+        grey = [_modality(frame, dataset).astype(np.uint8, copy=False) for frame in frames]
     else:
-        low, high = window or _range(values)
-        scaled = (values.astype(np.float32) - low) * (255.0 / (high - low))
-        grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        if window and int(grey.max(initial=0)) == int(grey.min(initial=0)):
-            low, high = _range(values)  # the window shows nothing: it is for other values
-            scaled = (values.astype(np.float32) - low) * (255.0 / (high - low))
-            grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    return 255 - grey if text(dataset, "PhotometricInterpretation") == "MONOCHROME1" else grey
+        grey = _scaled(frames, dataset, window or _range(frames, dataset))
+        if window and _is_flat(grey):  # the window shows nothing: it is for other values
+            grey = _scaled(frames, dataset, _range(frames, dataset))
+    return (
+        [255 - one for one in grey] if text(dataset, "PhotometricInterpretation") == "MONOCHROME1" else grey
+    )
 
 
-def _modality(stack: NDArray[np.generic], dataset: Dataset) -> NDArray[np.generic]:
-    """Apply Rescale Slope and Intercept or a Modality LUT; a broken one is left out."""
-    identity = (number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept"))
-    if "ModalityLUTSequence" not in dataset and identity in {(None, None), (1.0, 0.0)}:
-        return stack
+def _scaled(
+    frames: Sequence[NDArray[np.generic]], dataset: Dataset, ends: tuple[float, float]
+) -> list[NDArray[np.uint8]]:
+    """The frames with what lies between the two ends spread over 8 bits."""
+    low, high = ends
+    gain = 255.0 / (high - low)
+    return [
+        np.clip(np.rint((_modality(frame, dataset).astype(np.float32) - low) * gain), 0, 255).astype(np.uint8)
+        for frame in frames
+    ]
+
+
+def _is_flat(grey: Sequence[NDArray[np.uint8]]) -> bool:
+    levels = {int(level) for one in grey if one.size for level in (one.min(), one.max())}
+    return len(levels) < 2
+
+
+def _modality(frame: NDArray[np.generic], dataset: Dataset) -> NDArray[np.generic]:
+    """Apply Rescale Slope and Intercept or a Modality LUT; a broken one is left out.
+
+    A slope of zero is broken, too: it would make every picture one even grey.
+    """
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    if "ModalityLUTSequence" not in dataset and (not slope or (slope, intercept) == (1.0, 0.0)):
+        return frame
     try:
         with quiet_pydicom():
-            return np.asarray(apply_modality_lut(stack, dataset))
+            return np.asarray(apply_modality_lut(frame, dataset))
     except Exception:  # as above: broken tables fail in many ways
-        return stack
+        return frame
 
 
 def _window(dataset: Dataset) -> tuple[float, float] | None:
@@ -152,9 +172,15 @@ def _is_whole(window: tuple[float, float] | None) -> bool:
     return window is None or (window[0] <= _NEGLIGIBLE and window[1] >= 255 - _NEGLIGIBLE)
 
 
-def _range(values: NDArray[np.generic]) -> tuple[float, float]:
+def _range(frames: Sequence[NDArray[np.generic]], dataset: Dataset) -> tuple[float, float]:
     """Black and white of deep pixels without a window."""
-    least, greatest = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    ends = [
+        (float(one.min()), float(one.max()))
+        for one in (_modality(frame, dataset) for frame in frames)
+        if one.size
+    ]
+    least = min((end for end, _ in ends), default=0.0)
+    greatest = max((end for _, end in ends), default=0.0)
     if least >= 0:
         bits = max(8, int(greatest).bit_length())
         return 0.0, float(2**bits - 1)

@@ -271,7 +271,7 @@ def _shown(
         return tuple(
             _grey_if_equal(table[np.clip(frame.astype(np.int64) - first, 0, last)]) for frame in stored
         )
-    return tuple(colour.grey_to_uint8(np.stack(stored), dataset))
+    return tuple(colour.grey_to_uint8(stored, dataset))
 
 
 def _to_8_bits(frame: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:

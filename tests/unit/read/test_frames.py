@@ -4,6 +4,7 @@ import copy
 import functools
 import io
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,14 @@ def test_rescale_comes_before_the_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "window", [{"WindowCenter": 127, "WindowWidth": 254}, {"WindowCenter": 5000, "WindowWidth": 10}, {}]
+    "window",
+    [
+        {"WindowCenter": 127, "WindowWidth": 254},
+        {"WindowCenter": 5000, "WindowWidth": 10},  # all black
+        {"WindowCenter": -500, "WindowWidth": 10},  # all white
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {},
+    ],
 )
 def test_a_window_that_cuts_nothing_or_everything_leaves_8_bits_alone(
     tmp_path: Path, window: dict[str, Any]
@@ -249,6 +257,20 @@ def test_a_window_that_cuts_nothing_or_everything_leaves_8_bits_alone(
     image = us_image(attributes=window)
     expected = np.frombuffer(image.PixelData, np.uint8).reshape(240, 320)
     assert np.array_equal(read_back(image, tmp_path)[0], expected)
+
+
+def test_a_long_loop_is_not_windowed_all_at_once(tmp_path: Path) -> None:
+    loop = us_cine(frames=40, rows=120, columns=160)
+    loop.WindowCenter, loop.WindowWidth = 100, 80
+    dataset = read_with_pixels(write(loop, tmp_path))
+    decode_frames(dataset)  # what is made once
+    tracemalloc.start()
+    try:
+        decode_frames(dataset)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 40 * 120 * 160  # 14 bytes a pixel where all frames are made wider together
 
 
 def test_signed_pixels_are_scaled_from_least_to_greatest(tmp_path: Path) -> None:
