@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 from cad_node.errors import InboxFullError
 from cad_node.receive import incoming
 from cad_node.receive.incoming import IncomingDataset, StoreRequest
@@ -51,6 +54,31 @@ def test_without_a_folder_all_stays_in_memory(monkeypatch):
     _write(dataset, bytes(5000))
 
     assert dataset.part10() == bytes(5000)
+
+
+_FILLS_UP = """
+import resource, signal, sys
+from pathlib import Path
+from cad_node.receive import incoming
+from tests.unit.receive.test_incoming import REQUEST, _write
+
+incoming._IN_MEMORY_BYTES = 10
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4500, resource.RLIM_INFINITY))
+dataset = incoming.IncomingDataset(REQUEST, b"", Path(sys.argv[1]))
+_write(dataset, bytes(5000))
+sys.exit(type(dataset.refusal).__name__)
+"""
+
+
+def test_a_disk_that_fills_up_within_the_last_bytes_is_noticed(tmp_path):
+    # In a process of its own: the limit stands for a full disk, and holds for the whole process.
+    ended = subprocess.run(
+        [sys.executable, "-c", _FILLS_UP, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.stderr.strip() == "InboxFullError"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_written_becomes_the_refusal(tmp_path, monkeypatch):
