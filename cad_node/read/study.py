@@ -18,6 +18,7 @@ from cad_node.read.calibration import tissue_picture
 from cad_node.read.frames import DecodedImage, LazyFrames
 from cad_node.read.gate import gate, is_own_result, number_of_frames
 from cad_node.read.headers import Header, integer, items, load_header
+from cad_node.read.patient import of_one_patient
 from cad_node.read.tint import gate_pixels
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     NoUsableFramesError
         None of the files can be read.
     StudyError
-        The files belong to several studies.
+        The files belong to several studies, or to different patients.
     """
     headers: dict[str, tuple[Path, Header]] = {}
     for path in paths:
@@ -67,6 +68,13 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
         )
     received = {uid: found for uid, found in headers.items() if not is_own_result(found[1].dataset)}
     headers = received or headers
+    if not of_one_patient(header.dataset for _, header in headers.values()):
+        raise StudyError(
+            "The images of this study name different patients.",
+            "A report would stand in the record of one and speak of the other. Have the study corrected, or "
+            "analyse the files of each patient alone with cad-node process.",
+            study_instance_uid=next(iter(studies)),
+        )
     decoded = DecodedImage()
     ordered = sorted(headers.values(), key=lambda pair: _order(pair[1].dataset))
     images = tuple(_image(path, header, breast_only, decoded) for path, header in ordered)
