@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,3 +18,19 @@ pytest_plugins = ["tests.peers"]
 def _factories_in_doctests(doctest_namespace: dict[str, Any]) -> None:
     for name in ("us_image", "us_cine", "us_study", "ellipse", "region", "write"):
         doctest_namespace[name] = getattr(factories, name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Take back what a command sets up for its whole process.
+
+    Its handler writes to the standard error of that one test, which is closed afterwards:
+    whoever logs next, in whatever thread, would have "--- Logging error ---" printed.
+    """
+    root, node = logging.getLogger(), logging.getLogger("cad_node")
+    before = root.handlers[:], root.level, node.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    node.setLevel(before[2])
+    logging.captureWarnings(False)

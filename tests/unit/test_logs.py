@@ -1,21 +1,9 @@
 import logging
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
 from cad_node.logs import set_up_logging, study_context
-
-
-@pytest.fixture(autouse=True)
-def _handlers_as_before() -> Iterator[None]:
-    root, node = logging.getLogger(), logging.getLogger("cad_node")
-    before = root.handlers[:], root.level, node.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    node.setLevel(before[2])
-    logging.captureWarnings(False)
 
 
 def test_the_study_stands_on_every_line(capsys: pytest.CaptureFixture[str]) -> None:
