@@ -167,6 +167,8 @@ def write_summary(
         "lesions": lesion_rows(result),
         # Of which images each object speaks: what an answer that names it is about.
         "images": {str(item.dataset.SOPInstanceUID): list(item.sources) for item in objects},
+        # Files of which not even the header can be read; they have no row.
+        "unreadable": result.unreadable,
         "provenance": asdict(result.provenance),
         "made_by": made_by,
         "pages": dict(pages),

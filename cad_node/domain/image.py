@@ -91,7 +91,11 @@ class UltrasoundImage:
 
 @dataclass(frozen=True)
 class UltrasoundStudy:
-    """All instances of one study that the node holds, in a repeatable order."""
+    """All instances of one study that the node holds, in a repeatable order.
+
+    `unreadable` counts files of it of which not even the header can be read.
+    """
 
     study_instance_uid: str
     images: tuple[UltrasoundImage, ...]
+    unreadable: int = 0

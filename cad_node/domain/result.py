@@ -155,7 +155,8 @@ class LesionKey:
 class StudyResult:
     """Everything the node found in one study.
 
-    Each group of `same_lesions` is one lesion, seen on several images.
+    Each group of `same_lesions` is one lesion, seen on several images. `unreadable` counts
+    files of the study that could not be read, and so have no image here.
     """
 
     study_instance_uid: str
@@ -163,3 +164,10 @@ class StudyResult:
     provenance: Provenance
     seconds: float = field(default=0.0, compare=False)
     same_lesions: tuple[tuple[LesionKey, ...], ...] = ()
+    unreadable: int = 0
+
+    @property
+    def spoken_of(self) -> tuple[str, ...]:
+        """What objects over the whole study speak of, for their derived UIDs."""
+        uids = tuple(image.reference.sop_instance_uid for image in self.images)
+        return (*uids, f"unreadable {self.unreadable}") if self.unreadable else uids

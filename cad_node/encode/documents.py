@@ -65,8 +65,7 @@ def document_head(
 
 def document_uid(kind: str, result: StudyResult, context: Context) -> str:
     """The SOP Instance UID of a study's document of one kind."""
-    sources = [image.reference.sop_instance_uid for image in result.images]
-    return uids.object_uid(kind, sources, context.provenance, context.wording)
+    return uids.object_uid(kind, result.spoken_of, context.provenance, context.wording)
 
 
 def document_lines(result: StudyResult, sources: Mapping[str, Source], context: Context) -> list[Line]:

@@ -22,7 +22,12 @@ from cad_node.encode.documents import document_lines, document_uid
 from cad_node.encode.presentation_state import encode_presentation_state, presentation_state_uid
 from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
-from cad_node.encode.secondary_capture import capture_uid, encode_capture, encode_study_capture
+from cad_node.encode.secondary_capture import (
+    capture_uid,
+    encode_capture,
+    encode_study_capture,
+    study_capture_uid,
+)
 from cad_node.encode.seg import encode_seg, seg_groups, source_key
 from cad_node.encode.source import Source
 from cad_node.encode.sr import encode_sr, sr_uid
@@ -133,13 +138,15 @@ def _presentation_states(work: Work, context: Context) -> Iterator[Draft]:
 def _captures(work: Work, context: Context) -> Iterator[Draft]:
     images = work.images()
     yield Draft(
-        capture_uid(work.result.images, context, of_study=True),
+        study_capture_uid(work.result, context),
         (),
-        lambda: encode_study_capture(document_lines(work.result, work.sources, context), images, context),
+        lambda: encode_study_capture(
+            work.result, document_lines(work.result, work.sources, context), images, context
+        ),
     )
     for position, image, source in work.with_lesions():
         make = partial(_captured, work, position + 1, image, source, context)
-        yield Draft(capture_uid([image], context, of_study=False), (image.reference.sop_instance_uid,), make)
+        yield Draft(capture_uid(image, context), (image.reference.sop_instance_uid,), make)
 
 
 def _captured(work: Work, number: int, image: ImageResult, source: Source, context: Context) -> Dataset:

@@ -109,6 +109,9 @@ def render_page(
                 "analysed": sum(image.status is Status.ANALYSED for image in result.images),
                 "lesions": len(lesions),
             },
+            unreadable=templates.sr.summary.unreadable.format(files=result.unreadable)
+            if result.unreadable
+            else "",
             provenance=result.provenance,
             product=templates.wording.product,
             colours={

@@ -21,7 +21,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
-from cad_node.domain import ImageResult
+from cad_node.domain import ImageResult, StudyResult
 from cad_node.encode import uids
 from cad_node.encode.documents import RELATIVE_SIZES, Line, Style, made_by
 from cad_node.encode.provenance import Context, equipment, stamp
@@ -34,11 +34,14 @@ _MARGIN = 24
 _STUDY_SIZE = (1280, 720)
 
 
-def capture_uid(images: Sequence[ImageResult], context: Context, *, of_study: bool) -> str:
-    """The SOP Instance UID of the capture of an image, or of the study."""
-    kind = f"{_KIND} of study" if of_study else _KIND
-    sources = [image.reference.sop_instance_uid for image in images]
-    return uids.object_uid(kind, sources, context.provenance, context.wording)
+def capture_uid(image: ImageResult, context: Context) -> str:
+    """The SOP Instance UID of the capture of an image."""
+    return uids.object_uid(_KIND, [image.reference.sop_instance_uid], context.provenance, context.wording)
+
+
+def study_capture_uid(result: StudyResult, context: Context) -> str:
+    """The SOP Instance UID of the capture of the study."""
+    return uids.object_uid(f"{_KIND} of study", result.spoken_of, context.provenance, context.wording)
 
 
 def encode_capture(
@@ -46,7 +49,7 @@ def encode_capture(
 ) -> Dataset:
     """The picture of an image, in RGB, with a legend; `position` is its place in the series."""
     canvas = _with_legend(picture, context)
-    uid = capture_uid([image], context, of_study=False)
+    uid = capture_uid(image, context)
     dataset = _capture(canvas, uid, position, [(image, source)], context)
     if image.key_frame is not None and is_multi_frame(image):
         dataset.SourceImageSequence[0].ReferencedFrameNumber = image.key_frame.frame_number
@@ -57,11 +60,10 @@ def encode_capture(
 
 
 def encode_study_capture(
-    lines: Sequence[Line], images: Sequence[tuple[ImageResult, Source]], context: Context
+    result: StudyResult, lines: Sequence[Line], images: Sequence[tuple[ImageResult, Source]], context: Context
 ) -> Dataset:
     """The lines of the study's document as a picture, the first of the series."""
-    uid = capture_uid([image for image, _ in images], context, of_study=True)
-    return _capture(_page(lines, context), uid, 1, images, context)
+    return _capture(_page(lines, context), study_capture_uid(result, context), 1, images, context)
 
 
 def _capture(

@@ -89,8 +89,7 @@ def encode_sr(
 
 def sr_uid(result: StudyResult, context: Context) -> str:
     """The SOP Instance UID that the report of this result has."""
-    sources = [image.reference.sop_instance_uid for image in result.images]
-    return uids.sr_uid(sources, context.provenance, context.wording)
+    return uids.sr_uid(result.spoken_of, context.provenance, context.wording)
 
 
 def _instance_number(series: str, earlier: Sequence[Dataset]) -> int:

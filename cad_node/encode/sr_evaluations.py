@@ -94,6 +94,7 @@ def _outcome(result: StudyResult) -> Concept:
     if not analysed:
         return codes.NONE_SUCCEEDED
     found = any(image.lesions for image in analysed)
-    if len(analysed) == len(result.images) and not any(image.is_partial for image in analysed):
+    whole = len(analysed) == len(result.images) and not any(image.is_partial for image in analysed)
+    if whole and not result.unreadable:
         return codes.ALL_SUCCEEDED_WITH if found else codes.ALL_SUCCEEDED_WITHOUT
     return codes.NOT_ALL_SUCCEEDED_WITH if found else codes.NOT_ALL_SUCCEEDED_WITHOUT

@@ -119,14 +119,16 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
     template = context.templates.sr.summary
     analysed = sum(image.status is Status.ANALYSED for image in result.images)
     refused = len(result.images) - analysed
+    unreadable = [template.unreadable.format(files=result.unreadable)] if result.unreadable else []
     if not analysed:
-        return [template.nothing_analysed.format(refused=refused)]
+        return [template.nothing_analysed.format(refused=refused), *unreadable]
     ranked = ranked_lesions(result)
     lines = []
     if not ranked:
         lines.append(template.nothing_found.format(images=analysed, refused=refused))
     else:
         lines.append(template.found.format(lesions=len(ranked), images=analysed, refused=refused))
+    lines += unreadable
     partial = [sources[image.reference.sop_instance_uid].name for image in result.images if image.is_partial]
     if partial:
         lines.append(template.partly.format(images=", ".join(partial)))

@@ -27,7 +27,19 @@ from cad_node.encode.template_text import Colour, Series, Text
 PAGE_FILE = "page.html.j2"
 # What `page.py` hands to the page.
 PAGE_NAMES = frozenset(
-    {"study", "images", "lesions", "counts", "provenance", "product", "colours", "files", "text", "language"}
+    {
+        "study",
+        "images",
+        "lesions",
+        "counts",
+        "unreadable",
+        "provenance",
+        "product",
+        "colours",
+        "files",
+        "text",
+        "language",
+    }
 )
 
 

@@ -32,6 +32,7 @@ class SrSummary:
     same_lesion: Annotated[str, Text("tracking_ids")]
     nothing_found: Annotated[str, Text("images", "refused")]
     nothing_analysed: Annotated[str, Text("refused")]
+    unreadable: Annotated[str, Text("files")]
     partly: Annotated[str, Text("images")]
     marked: Annotated[str, Text("images")]
     calibration: Annotated[str, Text("temperature", "error", "images")]

@@ -61,6 +61,7 @@ def analyse(study: UltrasoundStudy, steps: Steps) -> StudyResult:
         steps.provenance,
         time.monotonic() - started,
         same_lesions=join_lesions(images),
+        unreadable=study.unreadable,
     )
 
 

@@ -29,8 +29,8 @@ _LAST = 2**31  # Series or Instance Numbers that are absent come last
 def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> UltrasoundStudy:
     """Read one study: one image an instance, ordered by series and instance.
 
-    A file that cannot be read is left out with a warning; of two files with the
-    same SOP Instance UID the first is kept. A node's own secondary captures are left
+    A file that cannot be read is left out with a warning, and counted; of two files with
+    the same SOP Instance UID the first is kept. A node's own secondary captures are left
     out beside other images: a PACS may forward them like any image, and results that
     counted them in would be new results, with new captures, without end. Pixels are
     decoded on access, one image at a time.
@@ -50,11 +50,13 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
         The files belong to several studies, or to different patients.
     """
     headers: dict[str, tuple[Path, Header]] = {}
+    unreadable = 0
     for path in paths:
         try:
             header = load_header(path)
         except StudyError as error:
             logger.warning("A file was left out: %s", error.problem)
+            unreadable += 1
             continue
         headers.setdefault(str(header.dataset.SOPInstanceUID), (path, header))
     studies = {str(header.dataset.StudyInstanceUID) for _, header in headers.values()}
@@ -78,7 +80,7 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     decoded = DecodedImage()
     ordered = sorted(headers.values(), key=lambda pair: _order(pair[1].dataset))
     images = tuple(_image(path, header, breast_only, decoded) for path, header in ordered)
-    return UltrasoundStudy(studies.pop(), images)
+    return UltrasoundStudy(studies.pop(), images, unreadable)
 
 
 def gate_image(image: UltrasoundImage) -> Refusal | None:

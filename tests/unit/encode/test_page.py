@@ -78,6 +78,13 @@ def test_an_image_that_was_analysed_in_part_says_so(templates: Templates) -> Non
     assert "Analysed in part" not in page(templates)
 
 
+def test_files_that_could_not_be_read_are_counted(templates: Templates) -> None:
+    result = study(analysed(SINGLE))
+    words = templates.sr.summary.unreadable.format(files=3)
+    assert words in render_page(replace(result, unreadable=3), {}, templates)
+    assert "could not be read" not in render_page(result, {}, templates)
+
+
 def test_it_is_whole_html_with_nothing_from_elsewhere(templates: Templates) -> None:
     tags = Tags(page(templates))
     names = {name for name, _ in tags.seen}

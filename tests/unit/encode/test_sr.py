@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,22 @@ def test_an_image_of_which_a_picture_was_left_out_says_so_wherever_it_is_spoken_
     assert why.ConceptCodeSequence[0].CodeValue == "other-picture"
     assert words.TextValue == partly
     assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+
+
+@pytest.mark.parametrize("image", [analysed, refused])
+def test_files_that_could_not_be_read_are_counted_under_a_uid_of_its_own(
+    templates: Templates, image: Any
+) -> None:
+    source = us_image()
+    whole = study(image(source))
+    short = replace(whole, unreadable=2)
+    told, silent = (encode(one, [source], templates)[-1].dataset for one in (short, whole))
+    words = templates.sr.summary.unreadable.format(files=2)
+    assert words in texts(told)
+    assert words not in texts(silent)
+    assert told.SOPInstanceUID != silent.SOPInstanceUID
+    outcome = told.ContentSequence[-1].ContentSequence[0].ConceptCodeSequence[0].CodeMeaning
+    assert not outcome.startswith("All algorithms succeeded")
 
 
 def test_an_image_whose_analysis_failed_says_so(templates: Templates) -> None:

@@ -116,7 +116,7 @@ def test_a_corrupt_file_among_good_ones_is_left_out(tmp_path: Path, caplog: pyte
     bad = tmp_path / "DOE_JANE.dcm"
     bad.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 50)
     study = read_study([bad, write(us_image(), tmp_path)])
-    assert len(study.images) == 1
+    assert (len(study.images), study.unreadable) == (1, 1)
     assert "left out" in caplog.text
     assert "DOE" not in caplog.text
 
