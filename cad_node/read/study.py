@@ -6,6 +6,7 @@ reason, or carries frames that decode when they are looked at.
 
 from __future__ import annotations
 
+import filecmp
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from cad_node.errors import NoUsableFramesError, StudyError
 from cad_node.read.calibration import tissue_picture
 from cad_node.read.frames import DecodedImage, LazyFrames
 from cad_node.read.gate import gate, is_own_result, number_of_frames
-from cad_node.read.headers import Header, integer, items, load_header
+from cad_node.read.headers import Header, integer, items, load_header, read_with_pixels
 from cad_node.read.patient import of_one_patient
 from cad_node.read.tint import gate_pixels
 
@@ -58,7 +59,12 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
             logger.warning("A file was left out: %s", error.problem)
             unreadable += 1
             continue
-        headers.setdefault(str(header.dataset.SOPInstanceUID), (path, header))
+        uid = str(header.dataset.SOPInstanceUID)
+        first, _ = headers.setdefault(uid, (path, header))
+        if first is not path and _differs(first, path):
+            logger.warning(
+                "A file was left out: it holds another picture under the UID %s of one before it", uid
+            )
     studies = {str(header.dataset.StudyInstanceUID) for _, header in headers.values()}
     if not studies:
         raise NoUsableFramesError(
@@ -81,6 +87,17 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     ordered = sorted(headers.values(), key=lambda pair: _order(pair[1].dataset))
     images = tuple(_image(path, header, breast_only, decoded) for path, header in ordered)
     return UltrasoundStudy(studies.pop(), images, unreadable)
+
+
+def _differs(first: Path, second: Path) -> bool:
+    """Whether two files hold different pixels; the same picture under two headers is one picture."""
+    try:
+        if filecmp.cmp(first, second, shallow=False):
+            return False
+        one, other = (read_with_pixels(path).get("PixelData") for path in (first, second))
+    except (OSError, StudyError):
+        return True
+    return bool(one != other)
 
 
 def gate_image(image: UltrasoundImage) -> Refusal | None:

@@ -65,6 +65,17 @@ def test_of_two_files_with_one_uid_the_first_is_kept(tmp_path: Path) -> None:
     assert image.reference.rows == 100
 
 
+@pytest.mark.parametrize(("seed", "is_said"), [(1, True), (0, False)])
+def test_another_picture_under_the_same_uid_is_not_dropped_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int, is_said: bool
+) -> None:
+    common = {"study_instance_uid": "1.2.3", "sop_instance_uid": "1.2.5"}
+    first = write(us_image(**common), tmp_path, "first")
+    again = write(us_image(**common, series_number=7, seed=seed), tmp_path, "again")
+    assert len(read_study([first, again]).images) == 1
+    assert ("another picture under the UID 1.2.5" in caplog.text) is is_said
+
+
 def test_captures_of_the_node_that_come_back_are_no_images_of_the_study(tmp_path: Path) -> None:
     scanned = us_image()
     settings = ResultSettings()
