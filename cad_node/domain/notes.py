@@ -49,7 +49,8 @@ class SonographerNotes:
 
     `clock_face` is 1 to 12.5 in halves (12.5 is half past twelve); None everywhere: not said. `confidence`
     is the least of the readings kept, `boxes` are where they stood. `marked` says that
-    calipers or a trace lie on the image, which biases a reader.
+    calipers or a trace lie on the image, which biases a reader. `both_sides`: left and right are both
+    typed, as on a split screen that compares the breasts; `laterality` is None then.
     """
 
     laterality: Laterality | None = None
@@ -61,6 +62,7 @@ class SonographerNotes:
     marked: bool = False
     boxes: tuple[Box, ...] = ()
     confidence: float = 0.0
+    both_sides: bool = False
 
 
 SILENT = SonographerNotes()

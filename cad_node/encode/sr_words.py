@@ -39,6 +39,9 @@ def side(notes: SonographerNotes, source: Source) -> tuple[Concept | None, bool]
     """The side of a lesion, and whether text and header contradict each other, so that there is none."""
     typed = _SIDES.get(notes.laterality) if notes.laterality else None
     header = source.laterality
+    if notes.both_sides:
+        # Nobody knows which of them shows the lesion; a header that names one is wrong for the other.
+        return (header, False) if header in {None, LATERALITY["B"]} else (None, True)
     if typed is None or header is None or header == typed:
         return typed or header, False
     # A header that says "both" is right either way, and the text says more.

@@ -87,6 +87,7 @@ def code_notes(lines: Iterable[TypedLine], *, marked: bool) -> SonographerNotes:
     # Two letters on an otherwise silent screen may be anything.
     supported = any(one.of_breast for one in said)
     side = _agreed(said, lambda one: one.sides) if supported else None
+    both_sides = supported and len({value for one in said for value in one.sides}) > 1
     clock = _agreed(said, lambda one: one.clocks)
     quadrant = _agreed(said, lambda one: one.quadrants)
     nipple_mm = _agreed(said, lambda one: one.nipple_mm)
@@ -114,6 +115,7 @@ def code_notes(lines: Iterable[TypedLine], *, marked: bool) -> SonographerNotes:
         marked=marked or bool(distances),
         boxes=tuple(line.box for line in kept),
         confidence=min((line.confidence for line in kept), default=0.0),
+        both_sides=both_sides,
     )
 
 

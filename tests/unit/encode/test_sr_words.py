@@ -117,6 +117,15 @@ def test_a_side_is_named_unless_text_and_header_contradict_each_other(
     assert not (side is None and any("left breast" in text for text in said))
 
 
+@pytest.mark.parametrize(("header", "side"), [("R", None), ("L", None), ("B", "Right and left"), ("", None)])
+def test_no_side_is_claimed_where_both_are_typed(templates: Templates, header: str, side: str | None) -> None:
+    source = us_image(attributes={"Laterality": header})
+    group, said = group_of(templates, source, image(source, SonographerNotes(both_sides=True)))
+    laterality = group.finding_sites[0].laterality
+    assert (laterality.meaning if laterality else None) == side
+    assert (templates.sr.position.conflict in said) == (header in {"L", "R"})
+
+
 def test_what_was_not_typed_is_not_said(templates: Templates) -> None:
     source = us_image()
     group, said = group_of(templates, source, image(source, SonographerNotes()))

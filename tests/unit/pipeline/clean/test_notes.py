@@ -34,7 +34,7 @@ def said(typed: SonographerNotes) -> dict[str, object]:
     found = {
         one.name: getattr(typed, one.name)
         for one in fields(typed)
-        if one.name not in ("boxes", "confidence", "marked")
+        if one.name not in ("boxes", "confidence", "marked", "both_sides")
     }
     found["distances"] = tuple(one.millimetres for one in typed.distances)
     return {name: value for name, value in found.items() if value not in (None, ())}
@@ -460,3 +460,19 @@ def test_any_text_is_survived_and_gives_believable_values_only(text: str, marked
 def test_a_hostile_line_does_not_keep_the_reader_busy() -> None:
     for text in ("ALA" * 20, "1 " * 30, "D1" * 30, "1.2 x " * 10, "+ " * 30, "MAMA" * 15 + "X"):
         assert said(notes(text)) == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "both"),
+    [
+        (("RT BREAST 10:00", "LT BREAST 2:00"), True),
+        (("RT BREAST 10:00", "RT BREAST 9:00"), False),
+        (("RT BREAST 10:00",), False),
+        (("R", "L"), False),
+        ((), False),
+    ],
+)
+def test_two_sides_on_one_image_are_known_as_two(typed: tuple[str, ...], both: bool) -> None:
+    found = notes(*typed)
+    assert found.both_sides is both
+    assert not (both and found.laterality)
