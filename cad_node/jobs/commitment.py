@@ -19,7 +19,7 @@ from cad_node.deliver.objects import ResultObject
 from cad_node.domain import EventReport, ReportAnswer
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError, JobError
 from cad_node.jobs.faults import describe
-from cad_node.jobs.thread import JobThread
+from cad_node.jobs.thread import JobThread, Pause
 from cad_node.logs import study_context
 from cad_node.settings import CStoreDestinationSettings, JobsSettings
 from cad_node.store.journal import Journal
@@ -62,11 +62,12 @@ class CommitmentRequester(JobThread):
         self._executor = executor
         self._clock = clock
         self._failures = 0
-        self._resume_at = 0.0
+        self._pause = Pause(clock)
 
     def do_next(self) -> bool:
         """Ask, or act on what was answered or not; False where there is nothing to do now."""
-        record = self._journal.commitments.due(self._destination.name)
+        longest_s = max(self._destination.commitment_timeout_s + _SLACK_S, self._settings.retry_longest_s)
+        record = self._journal.commitments.due(self._destination.name, longest_s)
         if record is None:
             return False
         with study_context(record.study_instance_uid):
@@ -74,14 +75,14 @@ class CommitmentRequester(JobThread):
                 self._act(record)
             elif record.state is not CommitmentState.TO_ASK:
                 self._remind(record)
-            elif self._clock() < self._resume_at:
+            elif self._pause.lasts:
                 return False
             else:
                 self._ask(record)
         return True
 
     def _rest(self) -> None:
-        self._resume_at = self._clock() + self._settings.retry_first_s
+        self._pause.begin(self._settings.retry_first_s)
 
     def _ask(self, record: CommitmentRecord) -> None:
         commitments = self._journal.commitments
@@ -168,7 +169,7 @@ class CommitmentRequester(JobThread):
         if self._failures >= 2:
             self._journal.commitments.hurry(self._destination.name)
         self._failures = 0
-        self._resume_at = 0.0
+        self._pause.end()
 
     def _postpone(self, transaction_uid: str, record: CommitmentRecord, problem: str) -> None:
         now = self._clock()
@@ -181,7 +182,7 @@ class CommitmentRequester(JobThread):
             self._journal.commitments.postpone(transaction_uid, problem, delay_s)
             logger.warning("asked for commitment again in %.0f s: %s", delay_s, problem)
         self._failures += 1
-        self._resume_at = now + self._settings.delay_s(self._failures) * spread
+        self._pause.begin(self._settings.delay_s(self._failures) * spread)
 
 
 class ReportDesk:

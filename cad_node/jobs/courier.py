@@ -15,7 +15,7 @@ from collections.abc import Callable
 from cad_node.deliver import Destination
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError, JobError
 from cad_node.jobs.faults import describe
-from cad_node.jobs.thread import JobThread
+from cad_node.jobs.thread import JobThread, Pause
 from cad_node.logs import study_context
 from cad_node.settings import JobsSettings
 from cad_node.store.journal import Journal
@@ -65,13 +65,18 @@ class Courier(JobThread):
         self._clock = clock
         self._commitment = commitment
         self._failures = 0
-        self._resume_at = 0.0
+        self._pause = Pause(clock)
+        self._faulted = False
 
     def deliver_next(self) -> bool:
         """Make one attempt at what is due for longest; False where there is nothing to do now."""
-        if self._clock() < self._resume_at:
+        if self._pause.lasts:
             return False
-        record = self._journal.outgoing.claim(self._name, self._executor)
+        if self._faulted:
+            # The journal could not be told how the last attempt ended.
+            self._journal.outgoing.release(self._executor, self._name)
+            self._faulted = False
+        record = self._journal.outgoing.claim(self._name, self._executor, self._settings.retry_longest_s)
         if record is None:
             return False
         with study_context(record.study_instance_uid):
@@ -83,7 +88,8 @@ class Courier(JobThread):
         return self.deliver_next()
 
     def _rest(self) -> None:
-        self._resume_at = self._clock() + self._settings.retry_first_s
+        self._faulted = True
+        self._pause.begin(self._settings.retry_first_s)
 
     def _attempt(self, record: DeliveryRecord) -> None:
         outgoing, uid = self._journal.outgoing, record.study_instance_uid
@@ -113,7 +119,7 @@ class Courier(JobThread):
             self._reached()
 
     def _reached(self) -> None:
-        self._resume_at = 0.0
+        self._pause.end()
         # One failure may have been the object's; two in a row were the destination's.
         if self._failures >= 2:
             logger.info("destination %s is back", self._name)
@@ -132,4 +138,4 @@ class Courier(JobThread):
             self._journal.outgoing.postpone(record, error, problem, delay_s)
             logger.warning("%s: again in %.0f s: %s", self._name, delay_s, problem)
         self._failures += 1
-        self._resume_at = now + min(self._settings.delay_s(self._failures), _LONGEST_PAUSE_S) * spread
+        self._pause.begin(min(self._settings.delay_s(self._failures), _LONGEST_PAUSE_S) * spread)

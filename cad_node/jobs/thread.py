@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from cad_node.jobs.faults import describe
 
@@ -12,6 +13,27 @@ logger = logging.getLogger(__name__)
 
 # An operator's order, or another machine's, comes from another process, which cannot wake it.
 _LOOK_S = 1.0
+
+
+class Pause:
+    """A rest of so many seconds that a clock which is set back does not make longer."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = self._length_s = 0.0
+
+    def begin(self, seconds: float) -> None:
+        """Rest from now on."""
+        self._since, self._length_s = self._clock(), seconds
+
+    def end(self) -> None:
+        """Rest no longer."""
+        self._length_s = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is not over yet."""
+        return self._since <= self._clock() < self._since + self._length_s
 
 
 class JobThread(ABC):
@@ -50,12 +72,15 @@ class JobThread(ABC):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                did = self.do_next()
-            except Exception as error:  # the journal is away: the thread must outlive that
-                did = False
-                logger.error("%s: %s", self._thread.name, describe(error))
-                self._rest()
-            if not did:
+            if not self._turn():
                 self._wake.wait(_LOOK_S)
                 self._wake.clear()
+
+    def _turn(self) -> bool:
+        """One look at what is due; whether there was anything."""
+        try:
+            return self.do_next()
+        except Exception as error:  # the journal is away: the thread must outlive that
+            logger.error("%s: %s", self._thread.name, describe(error))
+            self._rest()
+            return False

@@ -8,6 +8,7 @@ committed counts as that.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Collection, Iterable
 
@@ -36,8 +37,12 @@ class Commitments(CommitmentReports):
 
     # Asking
 
-    def due(self, destination: str) -> CommitmentRecord | None:
-        """What something is to be done about for longest; None where there is nothing."""
+    def due(self, destination: str, longest_s: float = math.inf) -> CommitmentRecord | None:
+        """What something is to be done about for longest; None where there is nothing.
+
+        Nothing waits for longer than `longest_s`: what seems to was noted before the clock was set back.
+        """
+        now = self._clock()
         query = (
             sa.select(commitments)
             .join(
@@ -51,7 +56,7 @@ class Commitments(CommitmentReports):
             .where(
                 commitments.c.destination == destination,
                 commitments.c.state.in_(UNSETTLED),
-                commitments.c.next_attempt_at <= self._clock(),
+                (commitments.c.next_attempt_at <= now) | (commitments.c.next_attempt_at > now + longest_s),
                 deliveries.c.state == DeliveryState.SENT,
             )
             # Asking may have to wait for a destination that is down; the others need none.

@@ -7,6 +7,7 @@ goes after the results of studies that came in.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable
 
@@ -145,8 +146,12 @@ class Outgoing:
             .values(state=DeliveryState.SUPERSEDED, finished_at=now)
         )
 
-    def claim(self, destination: str, executor: str) -> DeliveryRecord | None:
-        """Take the delivery that is due for longest; None where none is due."""
+    def claim(self, destination: str, executor: str, longest_s: float = math.inf) -> DeliveryRecord | None:
+        """Take the delivery that is due for longest; None where none is due.
+
+        Nothing waits for longer than `longest_s`: what seems to was noted before the clock was set back.
+        """
+        now = self._clock()
         earlier = deliveries.alias("earlier")
         blocked = sa.exists().where(
             earlier.c.study_instance_uid == deliveries.c.study_instance_uid,
@@ -159,7 +164,7 @@ class Outgoing:
             .where(
                 deliveries.c.destination == destination,
                 deliveries.c.state == DeliveryState.WAITING,
-                deliveries.c.next_attempt_at <= self._clock(),
+                (deliveries.c.next_attempt_at <= now) | (deliveries.c.next_attempt_at > now + longest_s),
                 ~blocked,
             )
             .order_by(_can_wait(), deliveries.c.next_attempt_at, deliveries.c.number)
@@ -196,12 +201,12 @@ class Outgoing:
         """Note that the destination took everything; with `commitment` it is to say that it keeps it."""
         now = self._clock()
         with self._engine.begin() as connection:
-            connection.execute(
+            changed = connection.execute(
                 deliveries.update()
-                .where(*_same(record))
+                .where(*_claimed(record))
                 .values(state=DeliveryState.SENT, finished_at=now, error="", problem="")
             )
-            if commitment:
+            if changed.rowcount and commitment:
                 want_commitment(connection, record, now)
 
     def refused(self, record: DeliveryRecord, error: str, problem: str) -> None:
@@ -215,7 +220,7 @@ class Outgoing:
     def postpone(self, record: DeliveryRecord, error: str, problem: str, delay_s: float) -> None:
         """Have it tried again after `delay_s`."""
         self._change(
-            _same(record),
+            _claimed(record),
             state=DeliveryState.WAITING,
             next_attempt_at=self._clock() + delay_s,
             error=error,
@@ -234,10 +239,13 @@ class Outgoing:
             next_attempt_at=now,
         )
 
-    def release(self, executor: str) -> int:
-        """Put back what `executor` was sending when it died; how many there were."""
+    def release(self, executor: str, destination: str | None = None) -> int:
+        """Put back what `executor` was sending, there or anywhere, when it died; how many there were."""
+        conditions = [deliveries.c.executor == executor, deliveries.c.state == DeliveryState.SENDING]
+        if destination is not None:
+            conditions.append(deliveries.c.destination == destination)
         return self._change(
-            (deliveries.c.executor == executor, deliveries.c.state == DeliveryState.SENDING),
+            conditions,
             state=DeliveryState.WAITING,
             next_attempt_at=self._clock(),
         )
@@ -364,7 +372,7 @@ class Outgoing:
             return [_record(row) for row in connection.execute(query)]
 
     def _end(self, record: DeliveryRecord, state: DeliveryState, error: str, problem: str) -> None:
-        self._change(_same(record), state=state, finished_at=self._clock(), error=error, problem=problem)
+        self._change(_claimed(record), state=state, finished_at=self._clock(), error=error, problem=problem)
 
     def _change(self, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> int:
         with self._engine.begin() as connection:
@@ -393,6 +401,15 @@ def _same(record: DeliveryRecord) -> tuple[sa.ColumnElement[bool], ...]:
         deliveries.c.study_instance_uid == record.study_instance_uid,
         deliveries.c.revision == record.revision,
         deliveries.c.destination == record.destination,
+    )
+
+
+def _claimed(record: DeliveryRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    """Picks its row while the attempt is still its courier's: a node thought dead decides nothing any more."""
+    return (
+        *_same(record),
+        deliveries.c.state == DeliveryState.SENDING,
+        deliveries.c.attempts == record.attempts,
     )
 
 

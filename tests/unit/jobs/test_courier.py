@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.jobs.courier import Courier
@@ -207,3 +208,47 @@ def test_results_that_are_gone_are_not_retried_for_ever(
     courier_to(FakeDestination()).deliver_next()
 
     assert states(journal) == [DeliveryState.REFUSED]
+
+
+def test_a_journal_that_is_away_for_a_moment_leaves_nothing_unsent(
+    journal: Journal, courier_to: MakeCourier, ready: Ready, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = FakeDestination()
+    courier = courier_to(destination)
+    ready("1.1")
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("", None, Exception("database or disk is full"))
+
+    with monkeypatch.context() as moment:
+        for name in ("object_sent", "sent", "postpone"):
+            moment.setattr(journal.outgoing, name, away)
+        look(courier)
+        assert states(journal) == [DeliveryState.SENDING]
+    clock.forward(10)
+    look(courier)
+
+    assert states(journal) == [DeliveryState.SENT]
+
+
+@pytest.mark.parametrize("days", [1, 4000])
+def test_a_clock_that_is_set_back_delays_nothing_for_ever(
+    journal: Journal, courier_to: MakeCourier, ready: Ready, clock: Clock, days: float
+) -> None:
+    destination = FakeDestination(down(), down())
+    courier = courier_to(destination)
+    clock.forward(days * 86400)
+    ready("1.1")
+    courier.deliver_next()
+    clock.forward(-days * 86400)
+
+    courier.deliver_next()
+    clock.forward(100)
+    courier.deliver_next()
+
+    assert states(journal) == [DeliveryState.SENT]
+
+
+def look(courier: Courier) -> None:
+    """One turn of its thread."""
+    courier._turn()

@@ -148,3 +148,20 @@ def test_when_a_destination_is_back_all_that_waits_is_due(journal: Journal) -> N
 
     assert {claim(journal).study_instance_uid, claim(journal).study_instance_uid} == {"1.1", "1.2"}
     assert len(journal.outgoing.all(DeliveryState.WAITING)) == 2
+
+
+@pytest.mark.parametrize("late", ["refused", "given_up", "postpone"])
+def test_who_was_thought_dead_decides_nothing_any_more(journal: Journal, late: str) -> None:
+    done(journal, "1.1")
+    first = claim(journal)
+    journal.outgoing.release("node-1")
+    second = journal.outgoing.claim("pacs", "node-2")
+    assert second is not None
+    journal.outgoing.sent(second)
+
+    more = (10.0,) if late == "postpone" else ()
+    getattr(journal.outgoing, late)(first, "DeliveryError", "no", *more)
+
+    assert [item.state for item in journal.outgoing.all() if item.destination == "pacs"] == [
+        DeliveryState.SENT
+    ]
