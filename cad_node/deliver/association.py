@@ -6,7 +6,9 @@ listens, whoever listens is no PACS or lets the node not in, the PACS hangs, it 
 
 from __future__ import annotations
 
+import queue
 import ssl
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 
-from cad_node.deliver.secure import application_entity, tls_failure, why_no_tls
+from cad_node.deliver.secure import application_entity, last_sent_at, tls_failure, why_no_tls
 from cad_node.errors import (
     DeliveryError,
     DestinationRefusedError,
@@ -113,7 +115,25 @@ def open_association(
         ) from error
     if not association.is_established:
         raise _not_established(settings, association, heard, lacking)
+    _count_from_the_last_byte(association, settings.timeout_s)
     return association
+
+
+def _count_from_the_last_byte(association: Association, timeout_s: float) -> None:
+    """Wait for an answer from when the request has gone out: over a slow network that takes its time.
+
+    pynetdicom counts from when it begins to send.
+    """
+
+    def get_msg(block: bool = False) -> tuple[Any, Any]:
+        while True:
+            try:
+                return association.dimse.msg_queue.get(block=block, timeout=timeout_s)
+            except queue.Empty:
+                if not block or time.monotonic() - last_sent_at(association) >= timeout_s:
+                    return None, None
+
+    association.dimse.get_msg = get_msg  # type: ignore[method-assign]
 
 
 def unreachable(settings: CStoreDestinationSettings, what: str, hint: str) -> DestinationUnreachableError:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import Any, cast
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.transport import AddressInformation, AssociationSocket
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from cad_node.settings import CStoreDestinationSettings
 from cad_node.tls import EXPIRED, NOT_YET_VALID, TlsSocket, destination_tls
@@ -106,7 +107,30 @@ _REASONS = {
 
 
 class _ClosingSocket(AssociationSocket):
-    """Leaves no socket open: the parent's stays so where it never connected, and a PACS that is down is tried often."""
+    """Leaves no socket open and waits for no peer for ever.
+
+    The parent's stays open where it never connected, and a PACS that is down is tried often. Once connected the
+    parent has no deadline: a PACS that stops reading, or in the middle of a message stops sending, holds its thread.
+    """
+
+    sent_at = 0.0  # by the monotonic clock: when the peer, or its network, took something last
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        super().connect(primitive)
+        if self.socket is not None:
+            self.socket.settimeout(self.assoc.network_timeout)
+
+    def send(self, bytestream: bytes) -> None:
+        """As the parent's, noting each piece that goes: one message may be as large as an object."""
+        left = memoryview(bytestream)
+        try:
+            while left:
+                left = left[cast(socket.socket, self.socket).send(left) :]
+                self.sent_at = time.monotonic()
+        except Exception:  # as the parent has it: whatever it is, the connection is over
+            self.event_queue.put("Evt17")
+        else:
+            evt.trigger(self.assoc, evt.EVT_DATA_SENT, {"data": bytestream})
 
     def _shutdown_socket(self) -> None:
         if self.socket is not None:
@@ -171,6 +195,12 @@ def application_entity(settings: CStoreDestinationSettings) -> AE:
         A file that TLS needs cannot be used.
     """
     return _SecureAE(settings) if settings.tls else _PlainAE(ae_title=settings.calling_ae_title)
+
+
+def last_sent_at(association: Association) -> float:
+    """When something was last sent, by the monotonic clock; 0 where nothing ever was."""
+    made = association.dul.socket
+    return made.sent_at if isinstance(made, _ClosingSocket) else 0.0
 
 
 def tls_failure(association: Association) -> OSError | None:

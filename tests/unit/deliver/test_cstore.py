@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -224,6 +226,64 @@ def test_a_peer_that_hangs_in_the_middle_keeps_what_it_took(pacs: Pacs, results:
     finally:
         end.set()
 
+    assert sent == ["1.2.3.1"]
+
+
+@contextmanager
+def network(port: int, *, stops_after_bytes: int | None = None) -> Iterator[int]:
+    """A way to the PACS that takes 8 MB a second, or after so many bytes nothing more."""
+    end = threading.Event()
+
+    def back(there: socket.socket, here: socket.socket) -> None:
+        with suppress(OSError):
+            while data := there.recv(65536):
+                here.sendall(data)
+
+    def forth() -> None:
+        here, _ = listener.accept()
+        with here, socket.create_connection(("127.0.0.1", port)) as there, suppress(OSError):
+            threading.Thread(target=back, args=(there, here), daemon=True).start()
+            taken = 0
+            while (stops_after_bytes is None or taken < stops_after_bytes) and (data := here.recv(1 << 18)):
+                there.sendall(data)
+                taken += len(data)
+                end.wait(0.03)
+            if stops_after_bytes is not None:
+                end.wait(60)
+            there.shutdown(socket.SHUT_RDWR)  # the thread that reads it would keep it open
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=forth)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            end.set()
+            thread.join()
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Results of one object, larger than what the buffers of a connection hold."""
+    path = write_object(tmp_path / "seg-001.dcm", STUDY, "1.2.3.1", SEG_STORAGE)
+    dataset = dcmread(path)
+    dataset.add_new(0x00420011, "OB", bytes(30_000_000))
+    dataset.save_as(path)
+    return tmp_path
+
+
+def test_a_peer_that_stops_reading_in_the_middle_holds_nobody(pacs: Pacs, large: Path) -> None:
+    with (
+        network(pacs.port, stops_after_bytes=1_000_000) as port,
+        pytest.raises(DestinationUnreachableError, match="no answer"),
+    ):
+        destination(port, timeout_s=1).send(large, (), pytest.fail)
+
+
+def test_a_large_object_may_take_longer_over_a_slow_network_than_an_answer(pacs: Pacs, large: Path) -> None:
+    sent: list[str] = []
+    with network(pacs.port) as port:
+        destination(port, timeout_s=2).send(large, (), sent.append)
     assert sent == ["1.2.3.1"]
 
 
