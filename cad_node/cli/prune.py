@@ -65,7 +65,7 @@ def prune(
     problems = [problem for kind in beside for problem in kind.problems]
     for problem in problems:
         console.print(f"not removed: {problem}")
-    freed = sum(one.freed_bytes for one in (*done, *beside))
+    freed = sum(one.freed_bytes for one in done) + sum(kind.freed_bytes for kind in beside)
     console.print(
         f"{freed / 1e6:.1f} MB would be freed. Nothing was changed."
         if dry_run

@@ -44,6 +44,8 @@ class FolderDestination:
         new, old = root / f".{uid}.new", root / f".{uid}.old"
         try:
             root.mkdir(parents=True, exist_ok=True)
+            if old.exists() and not target.exists():
+                old.rename(target)  # a swap that was cut short
             for left in (new, old):
                 if left.exists():
                     shutil.rmtree(left)

@@ -24,7 +24,7 @@ def is_own_capture(sop_class_uid: str, part10: bytes | Path) -> bool:
 
 def is_verified(part10: bytes | Path) -> bool:
     """Whether somebody has put his name to a report."""
-    return _header(part10, "VerificationFlag").get("VerificationFlag") == "VERIFIED"
+    return str(_header(part10, "VerificationFlag").get("VerificationFlag", "")) == "VERIFIED"
 
 
 def _header(part10: bytes | Path, keyword: str) -> Dataset:

@@ -50,8 +50,11 @@ class Answers:
                 )
                 .with_for_update()
             )
-            rows = [insert_if_absent(connection, answers, vars(record)) for record in records]
-            if not any(rows):
+            # Of what is known nothing more is taken, whatever it would mean by the settings of today.
+            mine = answers.c.sop_instance_uid == first.sop_instance_uid
+            if connection.scalar(sa.select(sa.exists().where(mine))):
+                return False
+            if not any([insert_if_absent(connection, answers, vars(record)) for record in records]):
                 return False
             if first.revision:
                 self._outgoing.settle(connection, first.study_instance_uid, first.revision)

@@ -134,6 +134,22 @@ def test_a_failed_copy_leaves_the_older_results(
     assert (outbox / STUDY / "sr.dcm").exists()
 
 
+def test_a_kill_in_the_middle_of_a_swap_costs_no_older_results(
+    destination: FolderDestination, results: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination.send(results, (), lambda _: None)
+    (outbox / STUDY).rename(outbox / f".{STUDY}.old")  # the kill came before the new ones got the name
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(DestinationUnreachableError):
+        destination.send(results, (), lambda _: None)
+
+    assert (outbox / STUDY / "sr.dcm").exists()
+
+
 def test_a_path_that_is_no_folder_is_tried_again(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     destination = FolderDestination(FolderDestinationSettings(name="o", path=tmp_path / "file" / "outbox"))

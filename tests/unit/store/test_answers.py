@@ -210,6 +210,20 @@ def test_what_was_said_last_counts(journal: Journal) -> None:
     ]
 
 
+def test_an_answer_that_meant_nothing_the_first_time_means_nothing_when_it_is_sent_again(
+    journal: Journal,
+) -> None:
+    revision = done(journal)
+    journal.answers.record([says(revision, Verdict.UNCLEAR, sop_instance_uid="1.9.0")])
+
+    # The same object, read with a title that has been added to the settings since.
+    again = [says(revision, Verdict.ACCEPT, number, sop_instance_uid="1.9.0") for number in range(3)]
+    assert not journal.answers.record(again)
+
+    assert [one.number for one in journal.answers.all()] == [0]
+    assert {item.destination: item.state for item in journal.outgoing.all()}["pacs"] is HELD
+
+
 def test_a_journal_of_the_first_schema_is_brought_up_to_date(tmp_path: Path, journal: Journal) -> None:
     done(journal)
     journal.close()
