@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +16,8 @@ from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.loop import TrainSettings
+    from cad_node.train.papers.single import Single
+    from cad_node.train.run import TrainingData
 
 
 def train(
@@ -93,6 +96,12 @@ def train(
             help="Model folder to go on from, not from ImageNet; its folds must be among these.",
         ),
     ] = None,
+    blend_share: Annotated[
+        float,
+        typer.Option(
+            "--blend", min=0, max=1, help="Share of the weights of --start-from that is put back at the end."
+        ),
+    ] = 0.0,
     peak_rate: Annotated[
         float | None,
         typer.Option(
@@ -144,7 +153,8 @@ def train(
     from cad_node.train.export import Origin, export_bundle
     from cad_node.train.learned import read_learned
     from cad_node.train.loop import TrainSettings
-    from cad_node.train.run import last_row, load_imagenet, load_start, run_training, training_data
+    from cad_node.train.papers.single import Single
+    from cad_node.train.run import blend, load_imagenet, load_start, run_training, training_data
 
     console = Console(stderr=True, soft_wrap=True)
     if task != "lesions" and (segmentation_loss != "dice-bce" or deep_supervision):
@@ -182,35 +192,38 @@ def train(
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
     datasets = tuple(sorted(parse_names(dataset)))
     if task in ("classification", "segmentation"):
-        from cad_node.train.papers.single import Single, train_single
-
-        if export is not None:
-            raise SettingsError(
-                f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
-                "Leave out --export; weights and figures are written to --run.",
-            )
-        given = {"--clean-cache": clean_cache, "--start-from": start_from, "--minutes": minutes}
-        if unused := [name for name, value in given.items() if value is not None]:
-            raise SettingsError(
-                f"The papers' networks are trained without {' and '.join(unused)}.", "Leave it out."
-            )
+        given = {
+            "--export": export,
+            "--clean-cache": clean_cache,
+            "--start-from": start_from,
+            "--minutes": minutes,
+            "--blend": blend_share or None,
+        }
+        _refuse_for_papers(architecture, given)
         found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
-        single = Single(
-            architecture,
-            "classification" if task == "classification" else "segmentation",
-            size_px,
-            epochs,
-            batch,
-            peak_rate or TrainSettings.peak_rate,
-            seed,
-            weights,
-            denoise,
-            remove_background,
+        _train_papers(
+            data,
+            found,
+            Single(
+                architecture,
+                "classification" if task == "classification" else "segmentation",
+                size_px,
+                epochs,
+                batch,
+                peak_rate or TrainSettings.peak_rate,
+                seed,
+                weights,
+                denoise,
+                remove_background,
+            ),
+            run or Path("runs") / architecture,
+            threads,
+            device,
+            console,
         )
-        place = run or Path("runs") / architecture
-        content = train_single(data, found, single, place, threads, console.print, device)
-        console.print(f"{place}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
         return
+    if blend_share and start_from is None:
+        raise SettingsError("--blend needs a model to go back to.", "Name it with --start-from.")
     if architecture not in NETWORKS:
         raise SettingsError(
             f"{architecture} does not outline and class lesions.",
@@ -246,22 +259,50 @@ def train(
     network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start, device)
     if export is None:
         return
+    if start is not None and blend_share:
+        blend(network, start, blend_share)
     console.print("choosing threshold, veto and temperature on the validation groups")
     decisions = decide(network, settings, data, found.split.validation, clean_cache)
-    last = last_row(run)
-    origin = Origin(
-        data={
-            **found.describe(),
-            "epochs": int(last["epoch"]),
-            "clean_copies": int(last["clean_copies"]),
-        },
-        command=_command(
-            folds, datasets, split, settings, int(last["epoch"]), export, clean_cache, start_from
-        ),
-    )
     folder = (output or models_dir()) / export
+    command = _command(folds, datasets, split, settings, run, export, clean_cache, start_from, blend_share)
+    origin = Origin(_origin(found, run, blend_share), command)
     sha256 = export_bundle(network, settings, decisions, origin, folder, version)
     console.print(f"{folder}, sha256 {sha256}")
+
+
+def _refuse_for_papers(architecture: str, given: Mapping[str, object]) -> None:
+    """What the papers' networks are trained without."""
+    if given["--export"] is not None:
+        raise SettingsError(
+            f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
+            "Leave out --export; weights and figures are written to --run.",
+        )
+    if unused := [name for name, value in given.items() if value is not None]:
+        raise SettingsError(
+            f"The papers' networks are trained without {' and '.join(unused)}.", "Leave it out."
+        )
+
+
+def _train_papers(
+    data: Path, found: TrainingData, single: Single, run: Path, threads: int, device: str, console: Console
+) -> None:
+    from cad_node.train.papers.single import train_single
+
+    content = train_single(data, found, single, run, threads, console.print, device)
+    console.print(f"{run}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
+
+
+def _origin(found: TrainingData, run: Path, blend_share: float) -> dict[str, Any]:
+    """What a model folder says of the data and the length of its training."""
+    from cad_node.train.run import last_row
+
+    last = last_row(run)
+    return {
+        **found.describe(),
+        "epochs": int(last["epoch"]),
+        "clean_copies": int(last["clean_copies"]),
+        **({"blend": blend_share} if blend_share else {}),
+    }
 
 
 def _command(
@@ -269,14 +310,17 @@ def _command(
     datasets: tuple[str, ...],
     split: str,
     settings: TrainSettings,
-    epochs: int,
+    run: Path,
     export: str,
     clean: Path | None,
     start: Path | None,
+    blend_share: float,
 ) -> str:
     """The command that repeats the run anywhere: no path of this machine in it."""
     from cad_node.train.loop import TrainSettings
+    from cad_node.train.run import last_row
 
+    epochs = int(last_row(run)["epoch"])
     words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
     if settings.architecture != "flexible-unet-lite0":
         words += ["--architecture", settings.architecture]
@@ -292,6 +336,8 @@ def _command(
         words += ["--deep-supervision"]
     if start is not None:
         words += ["--start-from", start.name]
+    if blend_share:
+        words += ["--blend", f"{blend_share:g}"]
     if clean is not None:
         words += ["--clean-cache", "CLEANED"]
     if settings.mixed_precision:

@@ -165,8 +165,12 @@ def _run(train: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     return (
         f"{data.get('epochs', settings['epochs'])} epochs at {settings['size_px']} px from {_start(train['command'])}, "
         f"batch {settings['batch']}, AdamW, one cycle to {settings['peak_rate']:g}, "
-        "Dice + cross-entropy, averaged weights"
+        f"Dice + cross-entropy, averaged weights{_blended(data)}"
     )
+
+
+def _blended(data: Mapping[str, Any]) -> str:
+    return f"; then {data['blend']:.0%} of that model's weights put back" if data.get("blend") else ""
 
 
 def _start(command: str) -> str:

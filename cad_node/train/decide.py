@@ -6,7 +6,7 @@ of findings on normal tissue, and the height from which a class is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,22 +147,21 @@ def _lost(seen: Sequence[Evidence], trial: Decisions) -> float:
     for one in seen:
         right = [2 * part.shared > part.area for part in one.found[trial.threshold].components]
         if one.drawn and any(right):
-            lost = _on_average(lambda kept, right=right: not any(right[:kept]), one, trial)
-            by_dataset.setdefault(one.dataset, []).append(lost)
+            # Findings are kept from the least normal on: the first right one must be among them.
+            shown = _share_kept(one, trial, right.index(True) + 1)
+            by_dataset.setdefault(one.dataset, []).append(1 - shown)
     return max((float(np.mean(lost)) for lost in by_dataset.values()), default=0.0)
 
 
 def _shown(seen: Sequence[Evidence], trial: Decisions) -> float:
     """Share of the normal images with a finding."""
-    return float(np.mean([_on_average(bool, one, trial) for one in seen if not one.drawn]))
+    return float(np.mean([_share_kept(one, trial, 1) for one in seen if not one.drawn]))
 
 
-def _on_average(value: Callable[[int], bool], one: Evidence, trial: Decisions) -> float:
-    """How often `value` holds for the number of kept findings, as these look more and less normal."""
-    return sum(
-        float(weight) * value(_kept(one, trial, float(step)))
-        for step, weight in zip(_STEPS, _STEP_WEIGHTS, strict=True)
-    )
+def _share_kept(one: Evidence, trial: Decisions, least: int) -> float:
+    """How often at least so many findings are kept, as these look more and less normal."""
+    kept = [_kept(one, trial, float(step)) >= least for step in _STEPS]
+    return float(np.round(np.dot(kept, _STEP_WEIGHTS), 9))
 
 
 def _kept(one: Evidence, decisions: Decisions, step: float = 0.0) -> int:

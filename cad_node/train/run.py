@@ -95,10 +95,10 @@ def training_data(
     refused = {sample for sample in manifest.colour_doppler if sample.fold in folds}
     # Split first, then leave out: which patient validates does not depend on what is left out.
     new = tuple(sorted(set(folds) - {fold for stage in stages for fold in stage}))
-    stages = tuple(tuple(stage) for stage in (*stages, new) if stage)
+    steps = tuple(tuple(stage) for stage in (*stages, new) if stage)
     parts = [
         split_by_group([s for s in (*chosen, *refused) if s.fold in stage], VALIDATION_SHARE, seed)
-        for stage in stages
+        for stage in steps
     ]
     split = Split(
         tuple(sample for part in parts for sample in part.training if sample not in refused),
@@ -113,7 +113,7 @@ def training_data(
     learned = tuple(sorted({sample.dataset for sample in chosen}))
     hashed = tuple(sorted({sample.dataset for sample in chosen if sample.hashed_fold}))
     return TrainingData(
-        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes, stages
+        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes, steps
     )
 
 
@@ -169,6 +169,19 @@ def load_start(folder: Path, data: TrainingData, seed: int) -> dict[str, Tensor]
             f"Go on with its seed, {_seed(folder)}, and its folds before any others.",
         )
     return bundle.load_network().state_dict()
+
+
+def blend(network: LesionNetwork, start: Mapping[str, Tensor], share: float) -> None:
+    """Put `share` of the weights that a training went on from back into the trained network.
+
+    A short training on more images forgets a part of what the long one before it had learned; between
+    the two, weights often do better than either (Wortsman et al., CVPR 2022).
+    """
+    mean = {
+        name: torch.lerp(now, start[name].to(now), share) if now.is_floating_point() else now
+        for name, now in network.state_dict().items()
+    }
+    network.load_state_dict(mean)
 
 
 def _seed(folder: Path) -> int:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from cad_node.cli.evaluate import evaluate
 from cad_node.cli.train import train
@@ -99,6 +100,32 @@ def test_model_that_has_seen_other_folds_is_no_place_to_start(trained):
             data=trained / "data", folds="1", run=trained / "runs" / "three", epochs=1, size_px=64,
             threads=1, start_from=trained / "models" / "tiny",
         )  # fmt: skip
+
+
+def test_weights_of_the_start_can_be_put_back(trained):
+    def weights(name):
+        return load_bundle(trained / "models" / name).load_network().state_dict()
+
+    for name, share in (("moved", 0.0), ("half", 0.5), ("back", 1.0)):
+        train(
+            data=trained / "data", export=name, folds="1,2", run=trained / "runs" / "blend", epochs=1, batch=4,
+            size_px=64, threads=1, output=trained / "models", start_from=trained / "models" / "tiny",
+            blend_share=share, peak_rate=1e-2,
+        )  # fmt: skip
+    tiny, moved, half, back = (
+        weights(name)["class_head.2.weight"] for name in ("tiny", "moved", "half", "back")
+    )
+    assert not torch.equal(tiny, moved)
+    assert torch.equal(tiny, back)
+    torch.testing.assert_close(half, (tiny + moved) / 2, atol=1e-3, rtol=0)
+    card = (trained / "models" / "half" / "docs" / "README.md").read_text()
+    assert "then 50% of that model's weights put back" in card
+    assert "--start-from tiny --blend 0.5" in card
+
+
+def test_nothing_is_put_back_without_a_start(trained):
+    with pytest.raises(SettingsError, match="--blend needs a model"):
+        train(data=trained / "data", folds="1,2", run=trained / "runs" / "five", size_px=64, blend_share=0.5)
 
 
 def test_going_on_with_another_seed_would_validate_on_what_was_learned_from(trained):
