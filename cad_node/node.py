@@ -63,17 +63,20 @@ class Node:
             settings.data_dir / INBOX_FOLDER,
             record=self._record,
             reserve_bytes=settings.receive.disk_reserve_bytes,
+            writer=settings.jobs.executor_id,
         )
         answers = settings.data_dir / ANSWERS_FOLDER
         self.answers = Inbox(
             answers,
             record=AnswerDesk(self.journal, self.results, settings.answers, answers).record,
             reserve_bytes=settings.receive.disk_reserve_bytes,
+            writer=settings.jobs.executor_id,
         )
         self.returned = Inbox(
             settings.data_dir / RETURNED_FOLDER,
             record=lambda _: False,
             reserve_bytes=settings.receive.disk_reserve_bytes,
+            writer=settings.jobs.executor_id,
         )
         self.destinations: Mapping[str, Destination] = {
             destination.name: make_destination(destination, settings.results)

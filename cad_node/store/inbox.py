@@ -2,13 +2,14 @@
 
     ROOT/studies/STUDY/SERIES/SOP.dcm    what was received, never changed
     ROOT/conflicts/STUDY/SERIES/...      another content under UIDs that were taken
-    ROOT/incoming/                       what is being written; leftovers go at start
+    ROOT/incoming-NODE/                  what a node is writing; its leftovers go at its start
     ROOT/removing/STUDY/...              what an operator has removed, on its way out
 
 The files are the truth and the journal is made from them: an instance is
 answered for only once it would survive a power cut, and what the journal missed
 is recorded at the next start. Nothing here removes a received file, `retention.py` does
-when an operator asks. One process at a time writes here; its threads may do so together.
+when an operator asks. The threads of a process may write here together, and nodes that share the
+spool; but different contents under one UID must not come to two nodes in the same moment.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ INBOX_FOLDER = "inbox"
 RETURNED_FOLDER = "returned"
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_INCOMING = "incoming"
 _CHUNK_BYTES = 1 << 20
 _LOCKS = 64
 # Folders known to be on the disk, so that only the first instance of a series pays for them.
@@ -63,10 +65,15 @@ class Inbox:
         Writes an instance into the journal; told again of one that is known.
     reserve_bytes
         What must stay free in the file system.
+    writer
+        Name of the node, where several share the spool.
     """
 
-    def __init__(self, root: Path, record: Callable[[StoredInstance], bool], reserve_bytes: int) -> None:
+    def __init__(
+        self, root: Path, record: Callable[[StoredInstance], bool], reserve_bytes: int, writer: str = ""
+    ) -> None:
         self.root = root
+        self._writer = writer
         self._record = record
         self._reserve_bytes = reserve_bytes
         self._safe_folders: set[Path] = set()
@@ -78,7 +85,7 @@ class Inbox:
     @property
     def incoming(self) -> Path:
         """Where a large data set may be put while it comes in."""
-        return self.root / "incoming"
+        return self.root / (f"{_INCOMING}-{self._writer}" if self._writer else _INCOMING)
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether the reserve would stay free if so many bytes came; a disk that is gone has no room."""
@@ -143,9 +150,10 @@ class Inbox:
 
     def clean_up(self) -> None:
         """Remove what was not received completely; for the start, before anything comes in."""
-        for leftover in self.incoming.iterdir():
+        # Without a name of its own is what an older version of the node left.
+        for leftover in (*self.incoming.iterdir(), *(self.root / _INCOMING).glob("*")):
             logger.info("Removed an instance that had not been received completely.")
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
 
     def files_of(self, study_instance_uid: str) -> tuple[Path, ...]:
         """Every file of a study, in a repeatable order."""

@@ -255,3 +255,24 @@ def test_a_disk_that_is_gone_has_no_room(inbox, caplog):
 
     assert not inbox.has_room(0)
     assert "cannot be reached" in caplog.text
+
+
+def test_a_node_that_starts_leaves_alone_what_another_is_receiving(tmp_path: Path) -> None:
+    first = Inbox(tmp_path, lambda _: True, 0, writer="node-1")
+    under_way = first.incoming / "spill"
+    under_way.write_bytes(b"half an image")
+
+    second = Inbox(tmp_path, lambda _: True, 0, writer="node-2")
+    (second.incoming / "spill").write_bytes(b"left by a kill")
+    second.rescan()
+
+    assert under_way.exists()
+    assert list(second.incoming.iterdir()) == []
+
+
+def test_what_an_older_node_left_is_removed_too(tmp_path: Path) -> None:
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming" / "writing-x").write_bytes(b"half an image")
+    Inbox(tmp_path, lambda _: True, 0, writer="..").rescan()
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert tmp_path.is_dir()
