@@ -65,7 +65,6 @@ class StudyTask:
     earlier: tuple[Path, ...] = ()
 
 
-
 @dataclass(frozen=True)
 class Processor:
     """The loaded parts, made once a worker; `made_by` is the digest of `making`."""
