@@ -52,10 +52,10 @@ docs: setup
 	$(BIN)/python -m deploy.generate
 
 train: setup
-	$(BIN)/cad-node train --data $(DATA) --export breast-us
+	$(BIN)/cad-node train --data $(DATA) --folds 1,2,3,4,5 --export breast-us
 
 evaluate: setup
-	$(BIN)/cad-node evaluate --data $(DATA) --model breast-us --fold 5
+	$(BIN)/cad-node evaluate --data $(DATA) --model breast-us-without-5 --fold 5
 
 debian:
 	@sh tests/install_debian_packages.sh

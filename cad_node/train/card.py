@@ -195,7 +195,7 @@ def _figures(scorecard: Mapping[str, Any] | None, adapted: Mapping[str, Any] | N
         return "## Figures\n\nNot scored: do not use.\n"
     lines = [
         "## Figures\n",
-        f"{_tested(scorecard)} In brackets the 95 % interval by "
+        f"{_tested(scorecard)}In brackets the 95 % interval by "
         "bootstrap over groups. Dice and IoU speak of images with a drawn lesion only.",
     ]
     for key, title in _SECTIONS:
@@ -221,7 +221,7 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
     """On what the figures were measured, and with which weights."""
     if not is_by_others(scorecard):
         folds = ", ".join(str(fold) for fold in scorecard["test_folds"])
-        return f"Test fold {folds}, no image of which was seen before."
+        return f"Test fold {folds}, no image of which was seen before. "
     parts = scorecard["protocol"]["parts"]
     rows = "\n".join(
         f"- {part['tested_on']}: `{part['model']}`, sha256 `{part['sha256'][:12]}…`, trained on {part['trained_on']}"
@@ -230,7 +230,7 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
     return (
         "The weights of this folder have learned from every fold, so that no image is left to test them on.\n"
         f"The figures are those of {len(parts)} models of the same network, each tested on what it had not "
-        f"seen:\n\n{rows}\n\n"
+        f"seen, with\nthresholds and a veto from its own validation groups:\n\n{rows}\n\n"
     )
 
 

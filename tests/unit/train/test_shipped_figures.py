@@ -1,4 +1,7 @@
-"""The shipped weights on three committed images that they have not seen: a changed file or code path shows here."""
+"""The shipped weights on three committed images: a changed file or code path shows here.
+
+The model that a node runs has learned from them; its twin without their fold has not.
+"""
 
 from pathlib import Path
 
@@ -17,9 +20,9 @@ MASKS = Path(__file__).parent / "bus_bra_masks"
 COMMITTED_DICE = 0.85
 
 
-@pytest.fixture(scope="module")
-def cases():
-    model = load_model(models_dir() / "breast-us", threads=1)
+@pytest.fixture(scope="module", params=["breast-us", "breast-us-without-5"])
+def cases(request):
+    model = load_model(models_dir() / request.param, threads=1)
     return [
         score_image(
             model,
@@ -31,8 +34,9 @@ def cases():
     ]
 
 
-def test_the_images_are_none_that_the_model_has_learned_from():
-    assert 5 not in read_learned(models_dir() / "breast-us").folds
+def test_the_images_are_none_that_the_twin_has_learned_from():
+    assert read_learned(models_dir() / "breast-us-without-5").folds == {1, 2, 3, 4}
+    assert read_learned(models_dir() / "breast-us").folds == {1, 2, 3, 4, 5}
 
 
 def test_outlines_are_as_good_as_the_scorecard_says(cases):
