@@ -137,8 +137,7 @@ class Node:
         """Whether a PACS sends what it was sent; a report that somebody verified since is an answer."""
         if not is_answer:
             return is_own_capture(received.sop_class_uid, received.part10)
-        outgoing = self.journal.outgoing
-        sent = outgoing.was_sent(received.study_instance_uid, received.sop_instance_uid)
+        sent = self.journal.taken.was_sent(received.study_instance_uid, received.sop_instance_uid)
         return sent and not is_verified(received.part10)
 
     def _record(self, stored: StoredInstance) -> bool:

@@ -92,7 +92,8 @@ class Courier(JobThread):
         self._pause.begin(self._settings.retry_first_s)
 
     def _attempt(self, record: DeliveryRecord) -> None:
-        outgoing, uid = self._journal.outgoing, record.study_instance_uid
+        outgoing, taken = self._journal.outgoing, self._journal.taken
+        uid = record.study_instance_uid
         started = time.monotonic()
         try:
             folder = self._results.folder(uid, record.revision)
@@ -102,8 +103,8 @@ class Courier(JobThread):
                 )
             self._destination.send(
                 folder,
-                outgoing.objects_sent(self._name, uid),
-                lambda sop_instance_uid: outgoing.object_sent(self._name, uid, sop_instance_uid),
+                taken.objects_sent(self._name, uid),
+                lambda sop_instance_uid: taken.object_sent(self._name, uid, sop_instance_uid),
             )
         except (DestinationRefusedError, JobError) as error:
             outgoing.refused(record, type(error).__name__, str(error))

@@ -3,9 +3,9 @@
 The journal is the truth about every study; the job engine and the couriers only
 act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
-be delivered in `outgoing.py`, what destinations are committed to in `commitments.py`,
-what is to be analysed again in `reanalysis.py`, what radiologists said in `answers.py`,
-what is finished and may go in `retention.py`.
+be delivered in `outgoing.py`, which objects were taken in `taken.py`, what destinations
+are committed to in `commitments.py`, what is to be analysed again in `reanalysis.py`,
+what radiologists said in `answers.py`, what is finished and may go in `retention.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from cad_node.store.schema import (
     revisions,
     studies,
 )
+from cad_node.store.taken import Taken
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Journal:
         self._reading = reading(engine)
         self._clock = clock
         self.outgoing = Outgoing(engine, clock)
+        self.taken = Taken(engine, clock)
         self.commitments = Commitments(engine, clock)
         self.revisions = Revisions(engine, self.outgoing, clock)
         self.reanalysis = Reanalysis(engine, clock)

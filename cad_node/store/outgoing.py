@@ -1,4 +1,4 @@
-"""The journal's deliveries: one row a revision and destination, and what was taken.
+"""The journal's deliveries: one row a revision and destination.
 
 Results of one study reach a destination in the order of its revisions: a later
 one waits until the earlier is sent, refused or given up. What was analysed again
@@ -304,42 +304,6 @@ class Outgoing:
                         sent_objects.c.destination == record.destination,
                     )
                 )
-
-    # Single objects
-
-    def object_sent(self, destination: str, study_instance_uid: str, sop_instance_uid: str) -> None:
-        """Note that a destination has taken one object."""
-        with self._engine.begin() as connection:
-            insert_if_absent(
-                connection,
-                sent_objects,
-                {
-                    "destination": destination,
-                    "sop_instance_uid": sop_instance_uid,
-                    "study_instance_uid": study_instance_uid,
-                    "sent_at": self._clock(),
-                },
-            )
-
-    def was_sent(self, study_instance_uid: str, sop_instance_uid: str) -> bool:
-        """Whether any destination has taken that object of a study."""
-        query = sa.select(
-            sa.exists().where(
-                sent_objects.c.study_instance_uid == study_instance_uid,
-                sent_objects.c.sop_instance_uid == sop_instance_uid,
-            )
-        )
-        with self._reading.begin() as connection:
-            return bool(connection.scalar(query))
-
-    def objects_sent(self, destination: str, study_instance_uid: str) -> frozenset[str]:
-        """SOP Instance UIDs of a study that a destination has taken."""
-        query = sa.select(sent_objects.c.sop_instance_uid).where(
-            sent_objects.c.destination == destination,
-            sent_objects.c.study_instance_uid == study_instance_uid,
-        )
-        with self._reading.begin() as connection:
-            return frozenset(connection.scalars(query))
 
     # Looking
 

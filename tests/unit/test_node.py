@@ -189,7 +189,7 @@ def test_a_report_that_a_pacs_sends_back_is_no_answer_and_one_that_is_verified_i
     uid = str(image.StudyInstanceUID)
     report = dcmread(node.results.folder(uid, revision) / "sr.dcm")
     report.StudyInstanceUID = uid
-    node.journal.outgoing.object_sent("pacs", uid, str(report.SOPInstanceUID))
+    node.journal.taken.object_sent("pacs", uid, str(report.SOPInstanceUID))
 
     send(node, report, tmp_path)
     assert node.journal.answers.all() == []

@@ -221,7 +221,8 @@ def test_a_journal_that_is_away_for_a_moment_leaves_nothing_unsent(
         raise OperationalError("", None, Exception("database or disk is full"))
 
     with monkeypatch.context() as moment:
-        for name in ("object_sent", "sent", "postpone"):
+        moment.setattr(journal.taken, "object_sent", away)
+        for name in ("sent", "postpone"):
             moment.setattr(journal.outgoing, name, away)
         look(courier)
         assert states(journal) == [DeliveryState.SENDING]

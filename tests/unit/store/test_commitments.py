@@ -26,7 +26,7 @@ def sent_again(journal: Journal) -> DeliveryRecord:
     """Whatever is due was taken."""
     record = claim(journal)
     for uid in (SEG, SR):
-        journal.outgoing.object_sent("pacs", STUDY, uid)
+        journal.taken.object_sent("pacs", STUDY, uid)
     journal.outgoing.sent(record, commitment=True)
     return record
 
@@ -195,7 +195,7 @@ def test_what_is_sent_again_is_the_missing_object_alone(journal: Journal) -> Non
 
     assert journal.commitments.send_again(due(journal), [SR], 0)
 
-    assert journal.outgoing.objects_sent("pacs", STUDY) == {SEG}
+    assert journal.taken.objects_sent("pacs", STUDY) == {SEG}
     assert [item.state for item in journal.outgoing.all() if item.destination == "pacs"] == [
         DeliveryState.WAITING
     ]
@@ -211,7 +211,7 @@ def test_older_results_are_not_sent_again_after_newer_ones(journal: Journal) -> 
 
     assert not journal.commitments.send_again(due(journal), [SR], 0)
 
-    assert journal.outgoing.objects_sent("pacs", STUDY) == {SEG, SR}
+    assert journal.taken.objects_sent("pacs", STUDY) == {SEG, SR}
 
 
 def test_a_commitment_that_waits_holds_back_no_delivery(journal: Journal) -> None:

@@ -117,16 +117,16 @@ def test_a_retry_starts_from_the_beginning(journal: Journal, clock: Clock) -> No
 
 def test_retrying_what_was_sent_sends_every_object_again(journal: Journal) -> None:
     done(journal, "1.1")
-    journal.outgoing.object_sent("pacs", "1.1", "1.1.9")
-    journal.outgoing.object_sent("pacs", "1.1", "1.1.9")
-    journal.outgoing.object_sent("outbox", "1.1", "1.1.9")
+    journal.taken.object_sent("pacs", "1.1", "1.1.9")
+    journal.taken.object_sent("pacs", "1.1", "1.1.9")
+    journal.taken.object_sent("outbox", "1.1", "1.1.9")
     journal.outgoing.sent(claim(journal))
-    assert journal.outgoing.objects_sent("pacs", "1.1") == {"1.1.9"}
+    assert journal.taken.objects_sent("pacs", "1.1") == {"1.1.9"}
 
     journal.outgoing.retry(journal.outgoing.all(DeliveryState.SENT)[0])
 
-    assert journal.outgoing.objects_sent("pacs", "1.1") == frozenset()
-    assert journal.outgoing.objects_sent("outbox", "1.1") == {"1.1.9"}
+    assert journal.taken.objects_sent("pacs", "1.1") == frozenset()
+    assert journal.taken.objects_sent("outbox", "1.1") == {"1.1.9"}
 
 
 def test_what_a_dead_node_was_sending_is_released(journal: Journal) -> None:
