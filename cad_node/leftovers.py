@@ -102,7 +102,10 @@ class _Sweep:
             yield _remove(what, files, dry_run)
 
     def _old(self, path: Path) -> bool:
-        return path.stat().st_mtime < self._before
+        try:
+            return path.stat().st_mtime < self._before
+        except OSError:  # gone meanwhile, or out of reach: it stays, and the others are looked at
+            return False
 
     def _of_its_study(self, path: Path) -> bool:
         """Whether the study of `…/STUDY/SERIES/SOP…` may go."""

@@ -196,3 +196,15 @@ def test_the_command_says_what_goes_beside_the_studies(
     real = CliRunner().invoke(app, ["prune", "--older-than", "30"])
     assert "1.0 MB were freed" in real.output
     assert list((tmp_path / INVALID_FOLDER).iterdir()) == []
+
+
+def test_a_file_that_vanished_costs_no_other_one(tmp_path: Path, journal: Journal) -> None:
+    folder = tmp_path / RETURNED_FOLDER
+    folder.mkdir()
+    (folder / "there.dcm").write_bytes(b"report")
+    made_old(folder, 31)
+    (folder / "gone.dcm").symlink_to(folder / "nowhere")
+
+    found = swept(journal, tmp_path, Leftover.RETURNED)
+    assert (found.removed, found.kept) == (1, 1)
+    assert not (folder / "there.dcm").exists()

@@ -44,6 +44,13 @@ def analysed(journal: Journal, inbox: Inbox, study: str, images: int = 2) -> Non
     (folder / "sr.dcm").write_bytes(b"report")
 
 
+def prune_a_month_later(data_dir: Path, journal: Journal, inbox: Inbox, clock: Clock) -> None:
+    """Study 1.2.3, analysed a month ago, its files removed."""
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(31 * DAY)
+    list(prune(journal, data_dir, 30))
+
+
 def sizes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.dcm"))
 
@@ -68,9 +75,7 @@ def test_received_files_go_and_results_stay(
 
 
 def test_results_go_when_they_are_to(tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
 
     (pruned,) = prune(journal, tmp_path, 30, results=True)
 
@@ -91,9 +96,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(
 def test_a_removed_study_that_is_sent_again_is_not_analysed_again(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
 
     for number in range(2):
         inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}"))
@@ -106,9 +109,7 @@ def test_a_removed_study_that_is_sent_again_is_not_analysed_again(
 def test_a_removed_study_is_known_whoever_sends_it_again_to_whichever_version_of_the_node(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
 
     monkeypatch.setattr("cad_node.receive.part10.IMPLEMENTATION_VERSION_NAME", "CADNODE_9.9")
     for number in range(2):
@@ -157,9 +158,7 @@ def test_the_journal_of_a_removed_study_is_short_and_finds_its_files_when_they_a
 def test_a_removed_study_is_analysed_again_once_it_was_sent_again(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
     making = MadeBy("b" * 64, "breast-us 2", "2" * 64)
     (gone,) = choose(journal, inbox.root, making, journal.reanalysis.latest())
     assert gone.decision is Decision.GONE
@@ -182,9 +181,7 @@ def test_a_removed_study_is_analysed_again_once_it_was_sent_again(
 def test_a_late_image_of_a_removed_study_is_analysed_with_the_others_once_they_are_sent_again(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
     inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.9"))
     revision = journal.close_study("1.2.3")
     assert revision is not None
@@ -202,9 +199,7 @@ def test_a_late_image_of_a_removed_study_is_analysed_with_the_others_once_they_a
 def test_another_content_that_came_that_moment_for_a_removed_image_is_not_lost(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
     # Stored, and the node has not recorded it yet.
     Inbox(inbox.root, lambda _: True, 0).accept(
         _received("1.2.3", "1.2.3.4", "1.2.3.4.0", dataset=b"another")
@@ -229,9 +224,7 @@ def test_a_journal_that_was_not_shortened_is_by_the_next_command(
 def test_a_late_image_of_a_removed_study_keeps_what_is_there_until_it_is_analysed(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:
-    analysed(journal, inbox, "1.2.3")
-    clock.forward(31 * DAY)
-    list(prune(journal, tmp_path, 30))
+    prune_a_month_later(tmp_path, journal, inbox, clock)
 
     inbox.accept(_received("1.2.3", "1.2.3.4", "1.2.3.4.9"))
     clock.forward(31 * DAY)
