@@ -56,8 +56,9 @@ _DONE_WITH = (
     "ColorSpace", "LargestImagePixelValue", "LargestPixelValueInSeries", "PixelPaddingRangeLimit",
     "PixelPaddingValue", "PlanarConfiguration", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
-    "AlphaPaletteColorLookupTableDescriptor", "PresentationLUTShape", "RescaleIntercept", "RescaleSlope",
-    "SmallestImagePixelValue", "SmallestPixelValueInSeries", "VOILUTFunction", "WindowCenter", "WindowWidth",
+    "AlphaPaletteColorLookupTableDescriptor", "ModalityLUTSequence", "PresentationLUTShape", "RescaleIntercept",
+    "RescaleSlope", "RescaleType", "SmallestImagePixelValue", "SmallestPixelValueInSeries", "VOILUTFunction",
+    "VOILUTSequence", "WindowCenter", "WindowWidth",
 )  # fmt: skip
 # A region stays while so much of it was cleaned rather than blanked.
 _LEAST_SHARE = 0.9

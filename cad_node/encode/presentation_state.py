@@ -1,7 +1,7 @@
 """Softcopy presentation state of one image: outline and label of each lesion, as graphic layers.
 
 Grayscale for a monochrome source, Color for any other. The pixels stay the
-source's: its window and modality rescale are repeated, so that only the
+source's: its window or VOI LUT, and its rescale or Modality LUT, are repeated, so that only the
 graphics are new. In a loop each frame has the outlines that belong to it.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import numpy as np
-from highdicom import ModalityLUTTransformation, PresentationLUTTransformation
+from highdicom import VOILUT, ModalityLUT, ModalityLUTTransformation, PresentationLUTTransformation
 from highdicom.color import CIELabColor
 from highdicom.pr import (
     ColorSoftcopyPresentationState,
@@ -107,21 +107,52 @@ def _stand_in(source: Source) -> Dataset:
 def _grey_pipeline(source: Source) -> dict[str, Any]:
     """Modality, VOI and presentation transformations, as the source has them."""
     display = source.display
-    inverse = display.get("PhotometricInterpretation") == "MONOCHROME1"
+    by_label = "INVERSE" if display.get("PhotometricInterpretation") == "MONOCHROME1" else "IDENTITY"
+    shape = str(display.get("PresentationLUTShape") or "")
     special: dict[str, Any] = {
-        "presentation_lut_transformation": PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY")
-    }
-    slope, intercept = (_first(display.get(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope and intercept is not None:
-        special["modality_lut_transformation"] = ModalityLUTTransformation(
-            rescale_intercept=intercept, rescale_slope=slope, rescale_type=display.get("RescaleType") or "US"
+        "presentation_lut_transformation": PresentationLUTTransformation(
+            shape if shape in {"INVERSE", "IDENTITY"} else by_label
         )
-    centre, width = (_first(display.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-    if centre is not None and width is not None and width >= 1:
-        special["voi_lut_transformations"] = [
-            SoftcopyVOILUTTransformation(window_center=centre, window_width=width)
-        ]
+    }
+    modality, voi = _modality(source), _voi(source)
+    if modality is not None:
+        special["modality_lut_transformation"] = modality
+    if voi is not None:
+        special["voi_lut_transformations"] = [voi]
     return special
+
+
+def _modality(source: Source) -> ModalityLUTTransformation | None:
+    display, table = source.display, source.modality_table
+    if table is not None and table.first >= 0:
+        entries = table.entries.astype(np.uint8 if table.top == 255 else np.uint16)
+        return ModalityLUTTransformation(modality_lut=ModalityLUT("US", table.first, entries))
+    slope, intercept = (_first(display.get(keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if not slope or intercept is None:
+        return None
+    return ModalityLUTTransformation(
+        rescale_intercept=intercept, rescale_slope=slope, rescale_type=display.get("RescaleType") or "US"
+    )
+
+
+def _voi(source: Source) -> SoftcopyVOILUTTransformation | None:
+    """The source's table, else its window."""
+    display, table = source.display, source.voi_table
+    if table is not None and table.first >= 0:
+        # Where its values are named as 16 bits they must fill them: 65535 is white.
+        entries = np.rint(table.entries * (65535 / table.top)).astype(np.uint16)
+        return SoftcopyVOILUTTransformation(voi_luts=[VOILUT(table.first, entries)])
+    function = str(display.get("VOILUTFunction") or "LINEAR")
+    if function not in {"SIGMOID", "LINEAR_EXACT"}:
+        function = "LINEAR"
+    centre, width = (_first(display.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
+    if centre is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
+        return None
+    return SoftcopyVOILUTTransformation(
+        window_center=centre,
+        window_width=width,
+        voi_lut_function=None if function == "LINEAR" else function,
+    )
 
 
 def _first(value: Any) -> float | None:

@@ -29,6 +29,7 @@ from pydicom.valuerep import PersonName, validate_value
 from cad_node.codes import LATERALITY, Concept
 from cad_node.domain import ImageReference
 from cad_node.encode.validate import keep_whole_items
+from cad_node.read.lookup import LookupTable, lookup_table
 
 _STUDY_MODULES = (
     "patient",
@@ -81,6 +82,8 @@ _DISPLAY = (
     "RescaleType",
     "WindowCenter",
     "WindowWidth",
+    "VOILUTFunction",
+    "PresentationLUTShape",
 )
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 # With the two retired classes that old scanners still send.
@@ -116,6 +119,8 @@ class Source:
     laterality: Concept | None
     side: str
     is_ultrasound: bool
+    modality_table: LookupTable | None = None
+    voi_table: LookupTable | None = None
 
     @property
     def is_colour(self) -> bool:
@@ -142,6 +147,8 @@ def read_source(reference: ImageReference, header: Dataset | None) -> Source:
             laterality=_laterality(header),
             side=_side(header),
             is_ultrasound=reference.sop_class_uid in _ULTRASOUND or _value(header, "Modality") == "US",
+            modality_table=lookup_table(header, "ModalityLUTSequence"),
+            voi_table=lookup_table(header, "VOILUTSequence"),
         )
 
 

@@ -1,4 +1,4 @@
-"""Stored samples to the picture a reader sees: uint8, grey or RGB.
+"""Stored samples of colour to the picture a reader sees: uint8 RGB.
 
 Labels lie: routers decompress JPEG to RGB and leave YBR_FULL_422 in the header,
 and JPEG of RGB is sent as YBR. Ultrasound helps, because it is mostly grey:
@@ -8,22 +8,18 @@ nothing. Where that is not clear the stream decides, then the label.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
 from cad_node.errors import PixelDecodeError
-from cad_node.read.headers import number, quiet_pydicom, text, transfer_syntax_of
+from cad_node.read.headers import is_big_endian, quiet_pydicom
 
 # A colour space is believed against the label when the picture is so many times greyer in it.
 _MUCH_GREYER = 3.0
-# A window that cuts less than this at either end of 8 bits is the whole range, as Philips writes it.
-_NEGLIGIBLE = 3.0
 
 
 def is_rgb(frame: NDArray[np.uint8], label: str, told: bool | None) -> bool:
@@ -72,9 +68,7 @@ def palette(dataset: Dataset) -> tuple[NDArray[np.uint8], int]:
     mended = Dataset()
     mended.file_meta = FileMetaDataset()
     mended.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    big = transfer_syntax_of(dataset).is_little_endian is False or (
-        getattr(dataset, "original_encoding", (None, None))[1] is False
-    )
+    big = is_big_endian(dataset)
     try:
         with quiet_pydicom():
             for colour in ("Red", "Green", "Blue"):
@@ -103,85 +97,3 @@ def _copy_table(source: Dataset, target: Dataset, colour: str, *, swap: bool) ->
         if isinstance(value, bytes) and swap and len(value) % 2 == 0:
             value = np.frombuffer(value, np.uint16).byteswap().tobytes()
         setattr(target, keyword, value)
-
-
-def grey_to_uint8(frames: Sequence[NDArray[np.generic]], dataset: Dataset) -> list[NDArray[np.uint8]]:
-    """MONOCHROME samples of a whole image as shown: Modality LUT, window, inversion.
-
-    8-bit pictures stay as they are unless a window really cuts. Deeper ones
-    without a window are scaled alike in all frames: by the bits that are in
-    use where unsigned, else from least to greatest. One frame at a time is made
-    wider on the way: a long loop in floating point would fill the memory.
-    """
-    window = _window(dataset)
-    is_8_bit = frames[0].dtype == np.uint8 and _modality(frames[0], dataset).dtype == np.uint8
-    if is_8_bit and _is_whole(window):
-        grey = [_modality(frame, dataset).astype(np.uint8, copy=False) for frame in frames]
-    else:
-        grey = _scaled(frames, dataset, window or _range(frames, dataset))
-        if window and _is_flat(grey):  # the window shows nothing: it is for other values
-            grey = _scaled(frames, dataset, _range(frames, dataset))
-    return (
-        [255 - one for one in grey] if text(dataset, "PhotometricInterpretation") == "MONOCHROME1" else grey
-    )
-
-
-def _scaled(
-    frames: Sequence[NDArray[np.generic]], dataset: Dataset, ends: tuple[float, float]
-) -> list[NDArray[np.uint8]]:
-    """The frames with what lies between the two ends spread over 8 bits."""
-    low, high = ends
-    gain = 255.0 / (high - low)
-    return [
-        np.clip(np.rint((_modality(frame, dataset).astype(np.float32) - low) * gain), 0, 255).astype(np.uint8)
-        for frame in frames
-    ]
-
-
-def _is_flat(grey: Sequence[NDArray[np.uint8]]) -> bool:
-    levels = {int(level) for one in grey if one.size for level in (one.min(), one.max())}
-    return len(levels) < 2
-
-
-def _modality(frame: NDArray[np.generic], dataset: Dataset) -> NDArray[np.generic]:
-    """Apply Rescale Slope and Intercept or a Modality LUT; a broken one is left out.
-
-    A slope of zero is broken, too: it would make every picture one even grey.
-    """
-    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    if "ModalityLUTSequence" not in dataset and (not slope or (slope, intercept) == (1.0, 0.0)):
-        return frame
-    try:
-        with quiet_pydicom():
-            return np.asarray(apply_modality_lut(frame, dataset))
-    except Exception:  # as above: broken tables fail in many ways
-        return frame
-
-
-def _window(dataset: Dataset) -> tuple[float, float] | None:
-    """Ends of the first window, LINEAR (PS3.3 C.11.2.1.2.1) or LINEAR_EXACT; a sigmoid as linear."""
-    centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
-    if centre is None or width is None or width <= 1:
-        return None
-    if text(dataset, "VOILUTFunction").upper() == "LINEAR_EXACT":
-        return centre - width / 2, centre + width / 2
-    return centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
-
-
-def _is_whole(window: tuple[float, float] | None) -> bool:
-    return window is None or (window[0] <= _NEGLIGIBLE and window[1] >= 255 - _NEGLIGIBLE)
-
-
-def _range(frames: Sequence[NDArray[np.generic]], dataset: Dataset) -> tuple[float, float]:
-    """Black and white of deep pixels without a window."""
-    ends = [
-        (float(one.min()), float(one.max()))
-        for one in (_modality(frame, dataset) for frame in frames)
-        if one.size
-    ]
-    least = min((end for end, _ in ends), default=0.0)
-    greatest = max((end for _, end in ends), default=0.0)
-    if least >= 0:
-        bits = max(8, int(greatest).bit_length())
-        return 0.0, float(2**bits - 1)
-    return least, max(greatest, least + 1)

@@ -38,6 +38,7 @@ from cad_node.read import colour
 from cad_node.read.bits import SampleBits, sample_bits
 from cad_node.read.calibration import TissuePicture
 from cad_node.read.gate import number_of_frames
+from cad_node.read.grey import grey_to_uint8
 from cad_node.read.headers import integer, quiet_pydicom, read_with_pixels, text, transfer_syntax_of
 from cad_node.read.jpeg import StreamInfo, declare_untransformed, stream_info
 from cad_node.read.lossless import decode_lossless
@@ -271,7 +272,7 @@ def _shown(
         return tuple(
             _grey_if_equal(table[np.clip(frame.astype(np.int64) - first, 0, last)]) for frame in stored
         )
-    return tuple(colour.grey_to_uint8(stored, dataset))
+    return tuple(grey_to_uint8(stored, dataset))
 
 
 def _to_8_bits(frame: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:

@@ -187,6 +187,13 @@ def transfer_syntax_of(dataset: Dataset) -> UID:
     return UID(uid if is_valid_uid(uid) else "")
 
 
+def is_big_endian(dataset: Dataset) -> bool:
+    """Whether the file has its words big end first; pydicom 3.0 leaves those of OW so."""
+    if transfer_syntax_of(dataset).is_little_endian is False:
+        return True
+    return getattr(dataset, "original_encoding", (None, None))[1] is False
+
+
 def _values(dataset: Dataset, keyword: str) -> Sequence[object]:
     try:
         with quiet_pydicom():

@@ -63,6 +63,20 @@ def test_what_was_applied_to_the_pixels_leaves_the_header(tmp_path: Path) -> Non
         assert gone not in copy
 
 
+@pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_a_table_that_was_applied_to_the_pixels_is_not_applied_again(keyword: str, tmp_path: Path) -> None:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [256, 0, 8])
+    table.add_new("LUTData", "US", list(range(255, -1, -1)))
+    copy = header_copy(us_image(attributes={keyword: [table]}), tmp_path)
+    stack = np.full((1, 240, 320), 30, np.uint8)
+    stack[:, :100] = 90
+
+    put_pixels(copy, stack, ExplicitVRLittleEndian)
+
+    check_written(write(copy, tmp_path, "copy.dcm"), stack)
+
+
 def test_the_file_meta_information_is_new(tmp_path: Path) -> None:
     source = us_image()
     source.file_meta.SourceApplicationEntityTitle = "US-ROOM-DOE"

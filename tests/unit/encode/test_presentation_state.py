@@ -138,6 +138,43 @@ def test_a_source_of_reversed_grey_stays_reversed(templates: Templates) -> None:
     assert state(source, TWO, templates).PresentationLUTShape == "INVERSE"
 
 
+def _table(entries: list[int], bits: int) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries), 0, bits])
+    item.add_new("LUTData", "US", entries)
+    item.ModalityLUTType = "US"
+    return item
+
+
+def test_tables_of_the_source_are_repeated(templates: Templates) -> None:
+    source = us_image(
+        attributes={
+            "ModalityLUTSequence": [_table(list(range(255, -1, -1)), 8)],
+            "VOILUTSequence": [_table([16 * one for one in range(256)], 12)],
+            "WindowCenter": 100, "WindowWidth": 50,
+        }
+    )  # fmt: skip
+    made = state(source, TWO, templates)
+    modality, voi = made.ModalityLUTSequence[0], made.SoftcopyVOILUTSequence[0].VOILUTSequence[0]
+    assert list(modality.LUTDescriptor) == [256, 0, 8]
+    assert list(modality.LUTData[:3]) == [255, 254, 253]
+    assert list(voi.LUTDescriptor) == [256, 0, 16]
+    assert np.frombuffer(voi.LUTData, "<u2")[[0, 255]].tolist() == [0, round(16 * 255 * 65535 / 4095)]
+    assert "WindowCenter" not in made.SoftcopyVOILUTSequence[0]
+
+
+@pytest.mark.parametrize("function", ["SIGMOID", "LINEAR_EXACT"])
+def test_the_function_of_a_window_is_repeated(function: str, templates: Templates) -> None:
+    attributes = {"WindowCenter": "0.5", "WindowWidth": "0.75", "VOILUTFunction": function}
+    (window,) = state(us_image(attributes=attributes), TWO, templates).SoftcopyVOILUTSequence
+    assert (window.WindowWidth, window.VOILUTFunction) == (0.75, function)
+
+
+def test_a_source_that_asks_for_reversed_grey_is_shown_so(templates: Templates) -> None:
+    source = us_image(attributes={"PresentationLUTShape": "INVERSE"})
+    assert state(source, TWO, templates).PresentationLUTShape == "INVERSE"
+
+
 def test_all_states_of_a_study_are_one_series(templates: Templates) -> None:
     first = us_image(instance_number=1)
     second = us_image(instance_number=2, study_instance_uid=first.StudyInstanceUID)
