@@ -43,6 +43,7 @@ def _register() -> None:
     from cad_node.cli.check import check
     from cad_node.cli.clean import clean
     from cad_node.cli.compare import compare
+    from cad_node.cli.decide import decide
     from cad_node.cli.demo import demo
     from cad_node.cli.evaluate import evaluate
     from cad_node.cli.explain import explain
@@ -66,6 +67,7 @@ def _register() -> None:
         explain,
         train,
         join,
+        decide,
         adapt,
         evaluate,
         compare,

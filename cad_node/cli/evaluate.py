@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from cad_node.cli.progress import tasks_progress
 from cad_node.cli.training_options import find_model, parse_folds
 from cad_node.errors import SettingsError
 
@@ -140,7 +139,7 @@ def evaluate(
     if protocol == "marks":
         _evaluate_marks(_one_model(model or []), data, fold, labels, report, output, limit, threads, console)
         return
-    with _progress(console) as advance:
+    with tasks_progress(console) as advance:
         if protocol is not None:
             report = report or Path("scorecards") / (f"{protocol}-adapted" if adapted else protocol)
             extra = shlex.split(train_options)
@@ -192,7 +191,7 @@ def _evaluate_marks(
 
     report = report or Path("scorecards/marks")
     settings = NodeSettings(runtime=RuntimeSettings(threads=threads))
-    with _progress(console) as advance:
+    with tasks_progress(console) as advance:
         card = evaluate_marks(
             folder,
             find_model(settings, settings.pipeline.annotation_model),
@@ -216,19 +215,6 @@ def _evaluate_marks(
             f"{claim['text']}: {claim['lost']} ({low} to {high}), aim at most {claim['at_most']}: "
             f"{'met' if claim['met'] else 'not met'}"
         )
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Advance]:
-    with Progress(console=console) as progress:
-        tasks: dict[str, Any] = {}
-
-        def advance(title: str, done: int, of: int) -> None:
-            if title not in tasks:
-                tasks[title] = progress.add_task(title, total=of)
-            progress.update(tasks[title], completed=done)
-
-        yield advance
 
 
 def _one_model(names: list[str]) -> Path:

@@ -1,6 +1,9 @@
-"""The bar of commands that work through many things."""
+"""The bars of commands that work through many things."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -9,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -38,3 +42,17 @@ def progress_bar(console: Console, things: str) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+
+
+@contextmanager
+def tasks_progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Bars of several tasks: told a title, how many are done, and of how many, a new title begins a bar."""
+    with Progress(console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(title: str, done: int, of: int) -> None:
+            if title not in tasks:
+                tasks[title] = progress.add_task(title, total=of)
+            progress.update(tasks[title], completed=done)
+
+        yield advance

@@ -142,8 +142,22 @@ def _training(train: Mapping[str, Any]) -> str:
         "Scale, mirror, rotation, gain, speckle, blur and JPEG are varied;\n"
         "synthetic calipers, rulers and text are drawn on and off lesions, so that a mark says nothing.\n"
         f"Of {data.get('clean_copies', 0)} training images the copy with its annotations removed was seen, too "
-        "(as far as they\nwere ready: the count is that of the last epoch). Thresholds, veto and temperature "
-        "were chosen on the\nvalidation groups; nothing was chosen on a test fold.\n"
+        f"(as far as they\nwere ready: the count is that of the last epoch). {_decided(data)}\n"
+    )
+
+
+def _decided(data: Mapping[str, Any]) -> str:
+    """On what was chosen how the network is run."""
+    if not (on := data.get("decided")):
+        return (
+            "Thresholds, veto and temperature were chosen on the\nvalidation groups; nothing was chosen on a "
+            "test fold."
+        )
+    folds = ", ".join(map(str, on["folds"]))
+    return (
+        "Thresholds, veto and temperature were chosen\n"
+        f"on {on['images']} images of the folds {folds}, each looked at by one of {len(on['models'])} models "
+        "made alike\nthat had not seen it (`cad-node decide`)."
     )
 
 
@@ -223,6 +237,8 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
         folds = ", ".join(str(fold) for fold in scorecard["test_folds"])
         return f"Test fold {folds}, no image of which was seen before. "
     parts = scorecard["protocol"]["parts"]
+    across = all(part.get("decided_on") for part in parts)
+    source = "what the others were tested with" if across else "its own validation groups"
     rows = "\n".join(
         f"- {part['tested_on']}: `{part['model']}`, sha256 `{part['sha256'][:12]}…`, trained on {part['trained_on']}"
         for part in parts
@@ -230,7 +246,7 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
     return (
         "The weights of this folder have learned from every fold, so that no image is left to test them on.\n"
         f"The figures are those of {len(parts)} models of the same network, each tested on what it had not "
-        f"seen, with\nthresholds and a veto from its own validation groups:\n\n{rows}\n\n"
+        f"seen, with\nthresholds and a veto from {source}:\n\n{rows}\n\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Chooses how a network is run, on validation data and never on test data.
+"""Chooses how a network is run, on images that it has not learned from and is not tested on.
 
 In this order: the mirrored view, the mask threshold, the temperature, the veto
 of findings on normal tissue, and the height from which a class is named.
@@ -24,7 +24,7 @@ ABSTENTION_AIM = 0.95
 # A node that is silent about most images is of no use: it names at least this share.
 LEAST_NAMED = 0.5
 
-_THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55)
+THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55)
 _VETOES = tuple(np.round(np.arange(0.05, 1.001, 0.05), 2).tolist())
 _IMAGE_SHARES = (0.0, 0.3, 0.5)
 _TEMPERATURES = np.round(np.geomspace(0.4, 4.0, 47), 3)
@@ -68,14 +68,23 @@ def decide(
     """
     flips = _flips_pay(network, settings, folder, validation)
     model = LesionModel(_unfinished(settings, flips), network)
-    seen = gather(model, folder, validation, _THRESHOLDS, clean)
-    threshold = max(_THRESHOLDS, key=lambda value: _lesion_dice(seen, value))
+    return choose(gather(model, folder, validation, THRESHOLDS, clean), flips, aim, lesions_lost)
+
+
+def choose(
+    seen: Sequence[Evidence], flips: bool, aim: float = ABSTENTION_AIM, lesions_lost: float = LESIONS_LOST
+) -> Decisions:
+    """Settings that serve what was seen best, at `THRESHOLDS`; `flips` is whether the mirrored view was, too.
+
+    `aim` and `lesions_lost` as in `decide`.
+    """
+    threshold = max(THRESHOLDS, key=lambda value: _lesion_dice(seen, value))
     chosen = Decisions(threshold=threshold, normal_veto=1.1, flips=flips)
     # The veto reads calibrated probabilities, so the temperature comes before it, from the masks
     # that the threshold alone gives, and again from those that are left.
-    chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
+    chosen = replace(chosen, temperature=_temperature(seen, chosen))
     chosen = choose_veto(seen, chosen, lesions_lost)
-    chosen = replace(chosen, temperature=fit_temperature(*_answers(seen, chosen)))
+    chosen = replace(chosen, temperature=_temperature(seen, chosen))
     logits, target = _answers(seen, chosen)
     return replace(chosen, abstain_below=choose_height(softmax(logits / chosen.temperature), target, aim))
 
@@ -86,7 +95,7 @@ def _flips_pay(
     """Whether the mirrored view is worth its time, on every third image."""
     some = sorted(validation, key=lambda sample: sample.image)[::3]
     plain, mirrored = (
-        mean_dice(LesionModel(_unfinished(settings, flips), network), folder, some, _THRESHOLDS)
+        mean_dice(LesionModel(_unfinished(settings, flips), network), folder, some, THRESHOLDS)
         for flips in (False, True)
     )
     return mirrored - plain >= _FLIPS_GAIN
@@ -148,34 +157,52 @@ def _lost(seen: Sequence[Evidence], trial: Decisions) -> float:
         right = [2 * part.shared > part.area for part in one.found[trial.threshold].components]
         if one.drawn and any(right):
             # Findings are kept from the least normal on: the first right one must be among them.
-            shown = _share_kept(one, trial, right.index(True) + 1)
-            by_dataset.setdefault(one.dataset, []).append(1 - shown)
-    return max((float(np.mean(lost)) for lost in by_dataset.values()), default=0.0)
+            odds = _normal_odds(one, trial)[right.index(True)]
+            by_dataset.setdefault(one.dataset, []).append(odds)
+    return max((round(1 - _share_kept(odds, trial), 9) for odds in by_dataset.values()), default=0.0)
 
 
 def _shown(seen: Sequence[Evidence], trial: Decisions) -> float:
     """Share of the normal images with a finding."""
-    return float(np.mean([_share_kept(one, trial, 1) for one in seen if not one.drawn]))
+    normal = [_normal_odds(one, trial) for one in seen if not one.drawn]
+    return _share_kept([float(odds[0]) if odds.size else np.inf for odds in normal], trial)
 
 
-def _share_kept(one: Evidence, trial: Decisions, least: int) -> float:
-    """How often at least so many findings are kept, as these look more and less normal."""
-    kept = [_kept(one, trial, float(step)) >= least for step in _STEPS]
-    return float(np.round(np.dot(kept, _STEP_WEIGHTS), 9))
+def _share_kept(odds: Sequence[float], trial: Decisions) -> float:
+    """Share of findings with these log-odds of being normal that are kept, as they look more and less normal."""
+    moved = np.asarray(odds)[:, None] + _STEPS
+    return float(np.round(((moved < _limit(trial)) @ _STEP_WEIGHTS).mean(), 9))
 
 
-def _kept(one: Evidence, decisions: Decisions, step: float = 0.0) -> int:
-    """How many components are no normal tissue; `step` makes all look more normal by so much log-odds."""
+def _normal_odds(one: Evidence, decisions: Decisions) -> NDArray[np.float64]:
+    """Log-odds of being normal tissue of each component, as the veto reads them, least normal first."""
     found = one.found[decisions.threshold]
-    share = decisions.veto_image_share
+    if not found.components:
+        return np.empty(0)
+    own = softmax(np.stack([part.logits for part in found.components]) / decisions.temperature)[:, 0]
     whole = softmax(found.together[0] / decisions.temperature)[0]
-    count = 0
-    for component in found.components:
-        own = softmax(component.logits / decisions.temperature)[0]
-        normal = float(np.clip((1 - share) * own + share * whole, 1e-6, 1 - 1e-6))
-        moved = 1 / (1 + (1 - normal) / normal * np.exp(-step))
-        count += moved < decisions.normal_veto
-    return count
+    share = decisions.veto_image_share
+    return np.sort(_log_odds((1 - share) * own + share * whole))
+
+
+def _limit(decisions: Decisions) -> float:
+    """Log-odds from which on a finding is dropped; a veto of 1 or more drops nothing."""
+    return float(_log_odds(decisions.normal_veto)) if decisions.normal_veto < 1 else np.inf
+
+
+def _log_odds(probability: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    inside = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def _kept(one: Evidence, decisions: Decisions) -> int:
+    """How many components are no normal tissue."""
+    return int((_normal_odds(one, decisions) < _limit(decisions)).sum())
+
+
+def _temperature(seen: Sequence[Evidence], decisions: Decisions) -> float:
+    logits, target = _answers(seen, decisions)
+    return fit_temperature(logits, target, [one.dataset for one in seen])
 
 
 def _answers(seen: Sequence[Evidence], decisions: Decisions) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -184,9 +211,22 @@ def _answers(seen: Sequence[Evidence], decisions: Decisions) -> tuple[NDArray[np
     return np.stack(logits), np.array([one.target for one in seen])
 
 
-def fit_temperature(logits: NDArray[np.float64], target: NDArray[np.int64]) -> float:
-    """Temperature of the least negative log-likelihood (Guo et al., ICML 2017)."""
-    return float(min(_TEMPERATURES, key=lambda t: _negative_log_likelihood(logits / t, target)))
+def fit_temperature(
+    logits: NDArray[np.float64], target: NDArray[np.int64], datasets: Sequence[str] | None = None
+) -> float:
+    """Temperature of the least negative log-likelihood (Guo et al., ICML 2017).
+
+    Each of `datasets`, a name an image, counts alike: the larger one is not to make the probabilities
+    of the smaller one too sure.
+    """
+    names = np.array(datasets if datasets is not None else [""] * target.size)
+    parts = [names == name for name in np.unique(names)]
+    return float(
+        min(
+            _TEMPERATURES,
+            key=lambda t: np.mean([_negative_log_likelihood(logits[one] / t, target[one]) for one in parts]),
+        )
+    )
 
 
 def _negative_log_likelihood(logits: NDArray[np.float64], target: NDArray[np.int64]) -> float:

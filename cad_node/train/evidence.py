@@ -1,4 +1,4 @@
-"""What a network says of validation images, kept small enough to try many decisions on it.
+"""What a network says of images that it has not learned from, kept small enough to try many decisions on it.
 
 The network runs once an image. Its class head answers at every threshold for
 each found component, and for the components together, so that thresholds,
@@ -7,9 +7,10 @@ vetoes and temperatures can be tried afterwards without the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One validation image, or its copy without annotations, at every threshold."""
+    """One image, or its copy without annotations, at every threshold."""
 
     dataset: str
     group: str
@@ -59,6 +60,42 @@ class Evidence:
         return 2 * sum(one.shared for one in components) / total if total else 1.0
 
 
+def evidence_to_json(one: Evidence) -> dict[str, Any]:
+    """Evidence as JSON."""
+    found = {
+        str(threshold): {
+            "components": [[part.logits.tolist(), part.area, part.shared] for part in at.components],
+            "together": [logits.tolist() for logits in at.together],
+        }
+        for threshold, at in one.found.items()
+    }
+    return {
+        "dataset": one.dataset,
+        "group": one.group,
+        "target": one.target,
+        "drawn": one.drawn,
+        "found": found,
+    }
+
+
+def evidence_from_json(values: Mapping[str, Any]) -> Evidence:
+    """The evidence that `evidence_to_json` wrote.
+
+    Raises
+    ------
+    TypeError, KeyError, ValueError
+        It is none.
+    """
+    found = {
+        float(threshold): Found(
+            tuple(Component(np.array(logits), area, shared) for logits, area, shared in at["components"]),
+            tuple(np.array(logits) for logits in at["together"]),
+        )
+        for threshold, at in values["found"].items()
+    }
+    return Evidence(values["dataset"], values["group"], values["target"], values["drawn"], found)
+
+
 def softmax(logits: Logits) -> Logits:
     """Probabilities of logits, classes last."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -71,12 +108,19 @@ def gather(
     samples: Sequence[Sample],
     thresholds: Sequence[float],
     clean: Path | None = None,
+    advance: Callable[[int, int], None] | None = None,
 ) -> list[Evidence]:
-    """Evidence of samples and of those of their cleaned copies that exist."""
-    return [
-        _look(model, pixels, drawn, sample, thresholds)
-        for sample, pixels, drawn in _pictures(folder, samples, clean)
-    ]
+    """Evidence of samples and of those of their cleaned copies that exist.
+
+    `advance` is told how many of how many samples are done.
+    """
+    seen = []
+    for number, sample in enumerate(samples, start=1):
+        for _, pixels, drawn in _pictures(folder, [sample], clean):
+            seen.append(_look(model, pixels, drawn, sample, thresholds))
+        if advance is not None:
+            advance(number, len(samples))
+    return seen
 
 
 def mean_dice(

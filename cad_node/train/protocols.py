@@ -6,6 +6,7 @@ from exactly what the part asks for; its name does not matter.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,7 @@ def describe(part: Part, model: Path, images: int) -> dict[str, Any]:
     """A scored part, for the scorecard."""
     bundle = load_bundle(model)
     tested = Learned(part.folds, part.datasets, part.learns.kind)
+    decided = json.loads((model / TRAIN_FILE).read_text(encoding="utf-8"))["data"].get("decided")
     return {
         "name": part.name,
         "trained_on": str(part.learns),
@@ -158,6 +160,7 @@ def describe(part: Part, model: Path, images: int) -> dict[str, Any]:
         "images": images,
         "model": f"{bundle.name} {bundle.version}",
         "sha256": bundle.sha256,
+        **({"decided_on": f"fold {', '.join(map(str, decided['folds']))}"} if decided else {}),
     }
 
 

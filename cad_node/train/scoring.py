@@ -15,10 +15,10 @@ from cad_node.networks import LesionModel, load_model
 from cad_node.networks.bundle import file_sha256
 from cad_node.networks.onnx_network import load_onnx_model
 from cad_node.train.adapt import adapt, halves
-from cad_node.train.cases import Case, read_shown, score
+from cad_node.train.cases import Case, case_from_json, case_to_json, read_shown, score
 from cad_node.train.data import Sample
 from cad_node.train.evaluate import scorecard, worst
-from cad_node.train.kept import KeptCases, made_by
+from cad_node.train.kept import Kept, made_by
 from cad_node.train.learned import read_learned, refuse_leak
 from cad_node.train.page import WORST_FOLDER, picture_name
 from cad_node.train.pictures import draw_case
@@ -44,7 +44,7 @@ class Pooled:
     parts: list[dict[str, Any]] = field(default_factory=list)
     conflicting: int = 0
     colour_doppler: int = 0
-    kept: KeptCases | None = None
+    kept: Kept[Case] | None = None
 
     def score(
         self,
@@ -94,7 +94,7 @@ class Pooled:
 
 
 def _score_once(
-    kept: KeptCases,
+    kept: Kept[Case],
     model: LesionModel,
     data: Path,
     samples: Sequence[Sample],
@@ -199,7 +199,7 @@ def score_protocol(
     A part without a model is named in the scorecard as missing. `adapted`: see `Pooled.score`.
     Finished parts are kept in the folder `keep`, and not scored again.
     """
-    pooled = Pooled(kept=None if keep is None else KeptCases(keep))
+    pooled = Pooled(kept=None if keep is None else Kept(keep, case_to_json, case_from_json))
     for part in protocol.parts:
         if part.name not in models:
             continue

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from cad_node.networks.lesion_network import build
+from cad_node.train.export import Decisions, Origin, export_bundle
+from cad_node.train.loop import TrainSettings
+
+SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
 _COLUMNS = ("dataset", "image", "label", "group", "conflicting_labels", "fold")
 
 
@@ -56,6 +62,15 @@ def write_data(folder: Path, per_fold: int = 2, folds=(1, 2, 5)) -> Path:
             _save(folder / path.replace(".png", "_mask.png"), inside * np.uint8(255))
             rows.append(row(path, "normal", f"n{name}", fold, dataset="BUSI"))
     return write_manifest(folder, rows)
+
+
+def write_model(folder: Path, name: str, folds, size_px=64) -> Path:
+    """A model folder, not trained, that says it has learned from these folds of both data sets."""
+    torch.manual_seed(len(folds))
+    origin = Origin({"folds": list(folds), "datasets": ["BUS-BRA", "BUSI"]}, "cad-node train")
+    settings = TrainSettings(network=SMALL, size_px=size_px)
+    export_bundle(build(SMALL).eval(), settings, Decisions(), origin, folder / name, "1.0.0")
+    return folder / name
 
 
 def _save(path: Path, image) -> None:

@@ -42,6 +42,15 @@ def test_timid_network_is_warmed():
     assert fit_temperature(np.array([[0.0, 1.0, -1.0]] * 5), np.array([1] * 5)) < 1
 
 
+def test_small_data_set_has_the_say_of_a_large_one_in_the_temperature():
+    """Nine in ten are right in the large one, half in the small: alone they ask for other temperatures."""
+    sure = np.array([[0.0, 4.0, -20.0]] * 110)
+    target = np.array([1] * 90 + [0] * 10 + [1] * 5 + [0] * 5)
+    names = ["BUS-BRA"] * 100 + ["BUSI"] * 10
+    pooled, alike = fit_temperature(sure, target), fit_temperature(sure, target, names)
+    assert fit_temperature(sure[:100], target[:100]) < pooled < alike
+
+
 @pytest.mark.parametrize("target", [0, 1, 2])
 def test_temperature_stays_within_bounds(target):
     assert 0.4 <= fit_temperature(np.array([[0.0, 0.0, 9.0]]), np.array([target])) <= 4.0

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from cad_node.networks import Bundle, LesionModel, load_bundle
 from cad_node.pipeline.segment import find_lesions
 from cad_node.train.cases import as_frame
 from cad_node.train.data import clean_path, read_grey, read_manifest
-from cad_node.train.evidence import gather, softmax
+from cad_node.train.evidence import evidence_from_json, evidence_to_json, gather, softmax
 from tests.unit.train.published import write_data
 
 SHIPPED = Path(__file__).parents[3] / "models" / "breast-us"
@@ -47,6 +48,24 @@ def test_cleaned_copies_are_seen_beside_the_originals(folder, model, tmp_path):
     seen = gather(model, folder, samples, [0.5], tmp_path)
     assert [one.group for one in seen] == [samples[0].group, samples[0].group, samples[1].group]
     assert seen[0].dice(0.5, 1) == seen[1].dice(0.5, 1)
+
+
+def test_evidence_comes_back_from_json_as_it_was(folder, model):
+    for one in gather(model, folder, read_manifest(folder).samples, [0.35, 0.5]):
+        back = evidence_from_json(json.loads(json.dumps(evidence_to_json(one))))
+        assert (back.dataset, back.group, back.target, back.drawn) == (
+            one.dataset,
+            one.group,
+            one.target,
+            one.drawn,
+        )
+        assert back.found.keys() == one.found.keys()
+        for threshold, found in one.found.items():
+            there = back.found[threshold]
+            np.testing.assert_array_equal(there.together, found.together)
+            assert [(c.area, c.shared) for c in there.components] == [
+                (c.area, c.shared) for c in found.components
+            ]
 
 
 def test_softmax_does_not_overflow():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cad_node.train import kept
-from cad_node.train.cases import Candidate, Case
+from cad_node.train.cases import Candidate, Case, case_from_json, case_to_json
 from cad_node.train.data import read_manifest
-from cad_node.train.kept import KeptCases, made_by
+from cad_node.train.kept import Kept, made_by
 from tests.unit.train.published import write_data
 
 CASE = Case(
@@ -31,11 +31,15 @@ CASE = Case(
 ORIGIN = {"model": "one"}
 
 
+def _cases(folder):
+    return Kept(folder, case_to_json, case_from_json)
+
+
 def test_cases_come_back_as_they_were(tmp_path):
-    cases = KeptCases(tmp_path / "cases")
+    cases = _cases(tmp_path / "cases")
     assert cases.find("folds-1", ORIGIN) is None
     cases.keep("folds-1", ORIGIN, [CASE, replace(CASE, dice=0.5, hd95_px=3.0)])
-    first, second = KeptCases(tmp_path / "cases").find("folds-1", ORIGIN)
+    first, second = _cases(tmp_path / "cases").find("folds-1", ORIGIN)
     assert math.isnan(first.dice)
     assert replace(first, dice=0, iou=0, hd95_px=0, hd95_ratio=0) == replace(
         CASE, dice=0, iou=0, hd95_px=0, hd95_ratio=0
@@ -43,9 +47,9 @@ def test_cases_come_back_as_they_were(tmp_path):
     assert (second.dice, second.hd95_px) == (0.5, 3.0)
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b'{"made_by": {"model": "one"}, "cases": [{}]}'])
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"made_by": {"model": "one"}, "kept": [{}]}'])
 def test_a_damaged_file_is_scored_again(tmp_path, damage):
-    cases = KeptCases(tmp_path)
+    cases = _cases(tmp_path)
     cases.keep("folds-1", ORIGIN, [CASE])
     (tmp_path / "folds-1.json").write_bytes(damage)
     assert cases.find("folds-1", ORIGIN) is None

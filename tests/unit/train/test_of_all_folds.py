@@ -3,26 +3,13 @@
 import json
 
 import pytest
-import torch
 
 from cad_node.cli.evaluate import evaluate
 from cad_node.errors import SettingsError
 from cad_node.networks import load_bundle
-from cad_node.networks.lesion_network import build
-from cad_node.train.export import Decisions, Origin, export_bundle
-from cad_node.train.loop import TrainSettings
-from tests.unit.train.published import write_data
+from tests.unit.train.published import write_data, write_model
 
 FOLDS = (1, 2, 3, 4, 5)
-SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
-
-
-def _model(folder, name, folds, size_px=64):
-    torch.manual_seed(len(folds))
-    origin = Origin({"folds": folds, "datasets": ["BUS-BRA", "BUSI"]}, "cad-node train")
-    settings = TrainSettings(network=SMALL, size_px=size_px)
-    export_bundle(build(SMALL).eval(), settings, Decisions(), origin, folder / name, "1.0.0")
-    return folder / name
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +20,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def models(tmp_path):
     for fold in FOLDS:
-        _model(tmp_path / "models", f"folds-{fold}", sorted({*FOLDS} - {fold}))
+        write_model(tmp_path / "models", f"folds-{fold}", sorted({*FOLDS} - {fold}))
     return tmp_path / "models"
 
 
@@ -43,7 +30,7 @@ def _evaluate(data, models, model, **options):
 
 
 def test_scorecard_of_the_folds_stands_in_the_folder_and_on_the_card(data, models, tmp_path):
-    shipped = _model(tmp_path / "shipped", "breast", list(FOLDS))
+    shipped = write_model(tmp_path / "shipped", "breast", list(FOLDS))
     _evaluate(data, models, shipped)
     card = json.loads((shipped / "scorecard.json").read_text())
     assert card["model"]["sha256"] == load_bundle(shipped).sha256
@@ -55,7 +42,7 @@ def test_scorecard_of_the_folds_stands_in_the_folder_and_on_the_card(data, model
 
 
 def test_model_that_can_be_tested_itself_gets_no_figures_of_others(data, models, tmp_path):
-    shipped = _model(tmp_path / "shipped", "breast", [1, 2, 3, 4])
+    shipped = write_model(tmp_path / "shipped", "breast", [1, 2, 3, 4])
     with pytest.raises(SettingsError, match="has not learned from all of fold 5") as refused:
         _evaluate(data, models, shipped)
     assert "--fold 5" in refused.value.hint
@@ -63,14 +50,14 @@ def test_model_that_can_be_tested_itself_gets_no_figures_of_others(data, models,
 
 
 def test_figures_of_another_network_are_refused(data, models, tmp_path):
-    shipped = _model(tmp_path / "shipped", "breast", list(FOLDS), size_px=96)
+    shipped = write_model(tmp_path / "shipped", "breast", list(FOLDS), size_px=96)
     with pytest.raises(SettingsError, match="differ in their input size: 64 and 96"):
         _evaluate(data, models, shipped)
 
 
 def test_some_of_the_folds_are_no_evidence(data, tmp_path):
-    models = _model(tmp_path / "models", "folds-2", [1, 3, 4, 5]).parent
-    shipped = _model(tmp_path / "shipped", "breast", list(FOLDS))
+    models = write_model(tmp_path / "models", "folds-2", [1, 3, 4, 5]).parent
+    shipped = write_model(tmp_path / "shipped", "breast", list(FOLDS))
     with pytest.raises(
         SettingsError, match="folds-1 and folds-3 and folds-4 and folds-5 of folds would be missing"
     ):

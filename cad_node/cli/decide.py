@@ -1,0 +1,87 @@
+"""`cad-node decide`: thresholds, veto and temperature from the folds that models made alike were tested on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cad_node.cli.progress import tasks_progress
+from cad_node.cli.training_options import find_model
+from cad_node.errors import SettingsError
+
+
+def decide(
+    data: Annotated[Path, typer.Option("--data", help="The images that all of them were trained with.")],
+    model_for: Annotated[
+        str,
+        typer.Option("--for", help="Model folder, trained on all folds, that is to be run by what is found."),
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the models with their new decisions.")],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Model folder of a fold; several.")
+    ] = None,
+    models: Annotated[
+        Path, typer.Option("--models", help="Folder in which the models of the folds are found.")
+    ] = Path("runs/models"),
+    clean_cache: Annotated[
+        Path | None,
+        typer.Option("--clean-cache", help="Copies without annotations; decided on beside the originals."),
+    ] = None,
+    report: Annotated[
+        Path, typer.Option("--report", help="Folder in which what the models said is kept.")
+    ] = Path("scorecards/decide"),
+    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")] = 0,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Version of the models; default: their own.")
+    ] = None,
+) -> None:
+    """Choose thresholds, veto, temperature and abstention on many images in place of a tenth.
+
+    Each of the five models of the protocol `folds` looks at the fold that it has not seen. How
+    a model is run is then chosen on the other four folds, and for the one trained on all folds on
+    all five. Weights stay as they are; score what is written with `cad-node evaluate --protocol folds`.
+    """
+    from cad_node.train.decide_across import decide_across, look, write_decided
+    from cad_node.train.of_all_folds import refuse_as_evidence
+    from cad_node.train.protocols import find_protocol, match, missing_message, model_folders
+
+    console = Console(stderr=True, soft_wrap=True)
+    protocol, shipped = find_protocol("folds"), find_model(model_for)
+    parts = match(protocol, model_folders([*map(find_model, model or []), models]))
+    missing = [part for part in protocol.parts if part.name not in parts]
+    if missing:
+        raise SettingsError(
+            missing_message(protocol, missing, data, models, ()),
+            "Run them first, with the options of the others.",
+        )
+    names = [folder.name for folder in (*parts.values(), shipped)]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"Two of {', '.join(names)} have one name.", "Rename the folder of one of them.")
+    refuse_as_evidence(protocol, parts, shipped)
+    with tasks_progress(console) as advance:
+        tested = look(protocol, parts, data, clean_cache, report, threads, advance)
+    table = Table("model", "threshold", "temperature", "veto from", "image's share", "class named from")
+    with console.status("choosing"):
+        decided = decide_across(protocol, tested, shipped)
+    for one in decided:
+        write_decided(one, output / one.model.name, version)
+        now = one.decisions
+        table.add_row(
+            one.model.name,
+            *(
+                f"{value:g}"
+                for value in (
+                    now.threshold,
+                    now.temperature,
+                    now.normal_veto,
+                    now.veto_image_share,
+                    now.abstain_below,
+                )
+            ),
+        )
+    Console().print(table)
+    console.print(f"{output}")
