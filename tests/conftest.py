@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,17 +21,34 @@ def _factories_in_doctests(doctest_namespace: dict[str, Any]) -> None:
         doctest_namespace[name] = getattr(factories, name)
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def _logging_as_before() -> Iterator[None]:
     """Take back what a command sets up for its whole process.
 
-    Its handler writes to the standard error of that one test, which is closed afterwards:
-    whoever logs next, in whatever thread, would have "--- Logging error ---" printed.
+    Its handler writes to a standard error that is closed afterwards: whoever logs next, in
+    whatever thread, would have "--- Logging error ---" printed.
     """
     root, node = logging.getLogger(), logging.getLogger("cad_node")
     before = root.handlers[:], root.level, node.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    node.setLevel(before[2])
-    logging.captureWarnings(False)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        node.setLevel(before[2])
+        logging.captureWarnings(False)
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_one_test() -> Iterator[None]:
+    with _logging_as_before():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """A fixture of a whole module may run a command, too, before the fixture above is set up."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _logging_as_before():
+        return (yield)
