@@ -24,6 +24,7 @@ class Decision(StrEnum):
     QUEUED_BEFORE = "queued before"
     SAME = "nothing to do: it would be the same"
     UNDER_WAY = "nothing to do: it is being received or analysed"
+    DISMISSED = "nothing to do: it failed and was dismissed"
     FAILED = "refused: it failed"
     GONE = "refused: its files are gone"
 
@@ -119,8 +120,11 @@ def _decision(study: LatestRevision, made: MadeBy, making: MadeBy) -> Decision:
     if study.is_open or last is None or last.state in UNFINISHED:
         return Decision.UNDER_WAY
     # A failure of an order for another model says nothing of this one.
-    if last.state is RevisionState.FAILED and last.made_for in ("", making.digest):
-        return Decision.FAILED
+    if last.made_for in ("", making.digest):
+        if last.state is RevisionState.FAILED:
+            return Decision.FAILED
+        if last.state is RevisionState.DISMISSED:
+            return Decision.DISMISSED
     if made.digest == making.digest:
         return Decision.SAME
     if order is not None and order.made_for == making.digest:

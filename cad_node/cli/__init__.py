@@ -45,6 +45,7 @@ def _register() -> None:
     from cad_node.cli.compare import compare
     from cad_node.cli.decide import decide
     from cad_node.cli.demo import demo
+    from cad_node.cli.dismiss import dismiss_jobs
     from cad_node.cli.evaluate import evaluate
     from cad_node.cli.explain import explain
     from cad_node.cli.export import export
@@ -74,6 +75,7 @@ def _register() -> None:
         export,
     ):
         app.command()(command)
+    jobs_app.command("dismiss")(dismiss_jobs)
     app.add_typer(jobs_app, name="jobs")
     app.add_typer(answers_app, name="answers")
 

@@ -22,11 +22,11 @@ from cad_node.settings import NodeSettings, load_settings
 if TYPE_CHECKING:
     from cad_node.domain import MadeBy
     from cad_node.store.journal import Journal
-    from cad_node.store.schema import CommitmentRecord, DeliveryRecord, RevisionRecord
+    from cad_node.store.schema import CommitmentRecord, DeliveryRecord, DismissalRecord, RevisionRecord
 
 jobs_app = typer.Typer(
     no_args_is_help=True,
-    help="List and show studies, retry what failed. Works while a node runs, and when none does.",
+    help="List and show studies, retry or dismiss what failed. Works while a node runs, and when none does.",
 )
 
 
@@ -52,6 +52,7 @@ class JobState(StrEnum):
     REPORTED = "reported"
     COMMITTED = "committed"
     NOT_COMMITTED = "not_committed"
+    DISMISSED = "dismissed"
 
 
 _STYLES = {
@@ -63,6 +64,7 @@ _STYLES = {
     "refused": "bold red",
     "given_up": "bold red",
     "superseded": "dim",
+    "dismissed": "dim",
 }
 
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID.", show_default=False)]
@@ -89,6 +91,10 @@ def list_jobs(
         commitments = _by_delivery(journal.commitments.all())
         making = journal.reanalysis.announced(settings.jobs.executor_id)
         counts = journal.reanalysis.counts()
+        reasons = {
+            (item.study_instance_uid, item.revision): f"dismissed: {item.reason}"
+            for item in journal.dismissals.standing()
+        }
     newest = {
         record.study_instance_uid: record.number for record in revisions if record.state is RevisionState.DONE
     }
@@ -104,7 +110,8 @@ def list_jobs(
         }
         if state is None or state.value in states:
             problems = [record.problem, *(item.problem for item in sent), *(item.problem for item in kept)]
-            problem = next(filter(None, problems), "")
+            problem = reasons.get((record.study_instance_uid, record.revision), "")
+            problem = problem or next(filter(None, problems), "")
             if record.made_for and record.state is RevisionState.WAITING:
                 mine = making is not None and record.made_for == making.digest
                 problem = (
@@ -150,6 +157,7 @@ def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
             if record.state.value == "not_committed"
             for uid, reason in journal.commitments.open_objects(record).items()
         ]
+        dismissals = journal.dismissals.of_study(study_instance_uid)
     if study is None:
         raise unknown_study(study_instance_uid)
     newest = max((record.number for record in revisions if record.state.value == "done"), default=None)
@@ -189,6 +197,9 @@ def show_job(study_instance_uid: StudyUid, config: Config = None) -> None:
     console.print(sent)
     if failed:
         console.print(_failed_table(failed))
+    if dismissals:
+        numbers = {record.revision: str(record.number) for record in revisions}
+        console.print(_dismissed_table(dismissals, numbers))
 
 
 @jobs_app.command("retry")
@@ -202,18 +213,22 @@ def retry_job(
 ) -> None:
     """Process the newest revision again where it failed or its results are lost, and deliver what was not taken.
 
-    A destination that is not committed to it is asked again.
+    A destination that is not committed to it is asked again. What was dismissed of it no longer is.
     A running node begins within a second or two; otherwise the next start does.
     """
+    from cad_node.cli.dismiss import whoami
     from cad_node.store.results import RESULTS_FOLDER, ResultStore
 
     with open_journal(config) as (settings, journal):
         revisions = journal.revisions.of_study(study_instance_uid)
         if not revisions:
             raise unknown_study(study_instance_uid)
+        console = job_console()
+        if journal.dismissals.withdraw(study_instance_uid, f"{whoami()}: jobs retry"):
+            console.print("It is no longer dismissed.")
+            revisions = journal.revisions.of_study(study_instance_uid)
         newest = revisions[-1]
         results = ResultStore(settings.data_dir / RESULTS_FOLDER).folder(study_instance_uid, newest.revision)
-        console = job_console()
         for line in _retry(journal, newest, results.is_dir(), destination):
             console.print(line)
 
@@ -359,6 +374,22 @@ def _failed_table(failed: Iterable[tuple[str, str, int | None]]) -> Table:
     table = job_table("destination", "object not committed", "reason")
     for destination, uid, reason in failed:
         table.add_row(destination, uid, remedy(reason)[1])
+    return table
+
+
+def _dismissed_table(dismissals: Iterable[DismissalRecord], numbers: Mapping[str, str]) -> Table:
+    table = job_table("revision", "dismissed", "was", "on", "by", "reason", "withdrawn", "through")
+    for item in dismissals:
+        table.add_row(
+            numbers.get(item.revision, ""),
+            item.destination or item.matter.value,
+            item.was,
+            job_time(item.dismissed_at),
+            item.dismissed_by,
+            item.reason,
+            job_time(item.withdrawn_at),
+            item.withdrawn_by,
+        )
     return table
 
 

@@ -34,8 +34,8 @@ def prune(
 
     So do other contents that came under their UIDs, and answers to them; also results that were sent back, and
     objects that failed the node's own check. What failed, is held, was not taken or not committed stays,
-    however old. The journal remembers all: a study that is sent again is neither analysed nor sent a second
-    time. Works while a node runs.
+    however old, until it is dismissed (`jobs dismiss`). The journal remembers all: a study that is sent again is
+    neither analysed nor sent a second time. Works while a node runs.
     Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
     """
     from cad_node.leftovers import sweep

@@ -14,8 +14,10 @@ from sqlalchemy.engine import Engine
 
 from cad_node.domain import Verdict
 from cad_node.store.database import insert_if_absent, reading
+from cad_node.store.dismissals import withdraw_held
 from cad_node.store.outgoing import Outgoing
-from cad_node.store.schema import AnswerRecord, AnswerWay, answers, revisions
+from cad_node.store.schema import AnswerRecord, AnswerWay
+from cad_node.store.tables import answers, revisions
 
 
 class Answers:
@@ -57,6 +59,9 @@ class Answers:
             if not any([insert_if_absent(connection, answers, vars(record)) for record in records]):
                 return False
             if first.revision:
+                withdraw_held(
+                    connection, first.study_instance_uid, first.revision, "answered", first.received_at
+                )
                 self._outgoing.settle(connection, first.study_instance_uid, first.revision)
         return True
 

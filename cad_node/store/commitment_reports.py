@@ -10,14 +10,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from cad_node.domain import CommitmentReport
 from cad_node.store.database import reading
-from cad_node.store.schema import (
-    CommitmentRecord,
-    CommitmentState,
-    DeliveryRecord,
-    commitment_objects,
-    commitment_requests,
-    commitments,
-)
+from cad_node.store.schema import CommitmentRecord, CommitmentState, DeliveryRecord
+from cad_node.store.tables import commitment_objects, commitment_requests, commitments
 
 _COMMITTED = 0  # in `commitment_objects.failure_reason`
 
@@ -95,7 +89,10 @@ class CommitmentReports:
                 "finished_at": now,
                 "problem": "",
             }
-        elif record.transaction_uid == request.transaction_uid:
+        elif (
+            record.transaction_uid == request.transaction_uid
+            and record.state is not CommitmentState.DISMISSED
+        ):
             values = {"state": CommitmentState.REPORTED, "next_attempt_at": now}
         else:
             return

@@ -24,6 +24,8 @@ from cad_node.store.schema import (
     CommitmentState,
     DeliveryRecord,
     DeliveryState,
+)
+from cad_node.store.tables import (
     commitment_objects,
     commitment_requests,
     commitments,

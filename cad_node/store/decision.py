@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cad_node.domain import Verdict
-from cad_node.store.schema import AnswerWay, answers
+from cad_node.store.schema import AnswerWay
+from cad_node.store.tables import answers
 
 
 def decision(connection: Connection, study_instance_uid: str, revision: str) -> Verdict | None:

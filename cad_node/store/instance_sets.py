@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cad_node.store.schema import instances, revisions
+from cad_node.store.tables import instances, revisions
 
 
 def revision_of(pairs: Iterable[tuple[str, str]]) -> str:

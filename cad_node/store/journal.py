@@ -5,7 +5,8 @@ act on it. Each method is one transaction: it happened wholly or not at all,
 whenever the power goes. What is to be processed is in `revisions.py`, what is to
 be delivered in `outgoing.py`, which objects were taken in `taken.py`, what destinations
 are committed to in `commitments.py`, what is to be analysed again in `reanalysis.py`,
-what radiologists said in `answers.py`, what is finished and may go in `retention.py`.
+what radiologists said in `answers.py`, what an operator has seen to in `dismissals.py`,
+what is finished and may go in `retention.py`.
 """
 
 from __future__ import annotations
@@ -25,17 +26,16 @@ from cad_node.settings import NodeSettings
 from cad_node.store.answers import Answers
 from cad_node.store.commitments import Commitments
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
+from cad_node.store.dismissals import Dismissals, is_dismissed, withdraw_newest
 from cad_node.store.instance_sets import revision_of, unlisted_files
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.reanalysis import Reanalysis, drop_orders
 from cad_node.store.retention import Retention
-from cad_node.store.revisions import Revisions
-from cad_node.store.schema import (
+from cad_node.store.revisions import AFRESH, Revisions
+from cad_node.store.schema import UNFINISHED, RevisionState, StudyRecord
+from cad_node.store.tables import (
     MIGRATIONS,
     SCHEMA_VERSION,
-    UNFINISHED,
-    RevisionState,
-    StudyRecord,
     instances,
     journal_info,
     metadata,
@@ -81,6 +81,7 @@ class Journal:
         self.revisions = Revisions(engine, self.outgoing, clock)
         self.reanalysis = Reanalysis(engine, clock)
         self.answers = Answers(engine, self.outgoing)
+        self.dismissals = Dismissals(engine, clock)
         self.retention = Retention(engine, clock)
         try:
             self._create()
@@ -144,6 +145,7 @@ class Journal:
             False for a repeat of what is known, whoever sends it: it changes nothing and
             does not restart the quiet time; where its file was removed it is there again.
             An instance with another data set than before takes the place of the earlier one.
+            Where the study was dismissed, a repeat opens it, too: it counts as sent anew.
         """
         uid = stored.study_instance_uid
         values = {
@@ -181,8 +183,9 @@ class Journal:
             if known is not None and _is_repeat(stored, known.sha256, known.dataset_sha256):
                 if not known.path:
                     connection.execute(instances.update().where(same).values(path=str(stored.path)))
-                return False
-            if known is None:
+                if not is_dismissed(connection, uid):
+                    return False
+            elif known is None:
                 connection.execute(instances.insert().values(values))
             else:
                 connection.execute(instances.update().where(same).values(values))
@@ -220,6 +223,9 @@ class Journal:
 
     def close_study(self, study_instance_uid: str) -> str | None:
         """Take what was received as complete.
+
+        What was dismissed of the newest revision is not any longer where the study was sent
+        again as it was: what failed is then to be processed again.
 
         Returns
         -------
@@ -261,7 +267,7 @@ class Journal:
                 },
             )
             if not made:
-                return None
+                return self._sent_again(connection, uid, revision)
             # What was to be analysed again is now analysed with what came.
             drop_orders(connection, uid)
             connection.execute(
@@ -277,6 +283,23 @@ class Journal:
                 ],
             )
         return revision
+
+    def _sent_again(self, connection: Connection, uid: str, revision: str) -> str | None:
+        """Take up what was dismissed, of a study that came again as it was; the revision, if it failed."""
+        if not withdraw_newest(connection, uid, "sent again", self._clock()):
+            return None
+        newest = sa.select(sa.func.max(revisions.c.number)).where(revisions.c.study_instance_uid == uid)
+        changed = connection.execute(
+            revisions.update()
+            .where(
+                revisions.c.study_instance_uid == uid,
+                revisions.c.revision == revision,
+                revisions.c.number == newest.scalar_subquery(),
+                revisions.c.state == RevisionState.FAILED,
+            )
+            .values(**AFRESH)
+        )
+        return revision if changed.rowcount else None
 
     def files_of(self, study_instance_uid: str, revision: str) -> tuple[PurePosixPath, ...]:
         """The files of a revision, relative to the inbox, in a repeatable order.

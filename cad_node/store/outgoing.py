@@ -19,15 +19,8 @@ from cad_node.errors import JobError
 from cad_node.store.commitments import forget_commitment, want_commitment
 from cad_node.store.database import insert_if_absent, reading
 from cad_node.store.decision import decision
-from cad_node.store.schema import (
-    UNDER_WAY,
-    DeliveryRecord,
-    DeliveryState,
-    RevisionRecord,
-    deliveries,
-    revisions,
-    sent_objects,
-)
+from cad_node.store.schema import UNDER_WAY, DeliveryRecord, DeliveryState, RevisionRecord
+from cad_node.store.tables import deliveries, revisions, sent_objects
 
 
 class Outgoing:

@@ -20,15 +20,8 @@ from cad_node.domain import MadeBy
 from cad_node.store.database import insert_if_absent, reading
 from cad_node.store.instance_sets import unlisted_files
 from cad_node.store.revisions import made_columns, revision_record, same_run
-from cad_node.store.schema import (
-    UNFINISHED,
-    RevisionRecord,
-    RevisionState,
-    nodes,
-    revision_files,
-    revisions,
-    studies,
-)
+from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState
+from cad_node.store.tables import nodes, revision_files, revisions, studies
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """What may be removed of studies that are finished, and its removal.
 
 A study is finished once it is closed, analysed, and taken by every destination, with its
-commitment where that is asked for; anything short of that keeps it. The journal is made
-shorter and keeps what it must know for ever, the digest of every instance and the UID of
-every object that was sent: a removed study that is sent again is known, and is neither
-analysed nor sent a second time.
+commitment where that is asked for; anything short of that keeps it, unless an operator has
+dismissed it (`dismissals.py`). The journal is made shorter and keeps what it must know for
+ever, the digest of every instance and the UID of every object that was sent: a removed study
+that is sent again is known, and is neither analysed nor sent a second time.
 
 Nothing received is lost on the way. A study's folder is taken out of the spool in one
 rename, while its row is locked; a file in it that the journal does not know yet has come
@@ -27,16 +27,13 @@ from sqlalchemy.engine import Connection, Engine
 from cad_node.domain import is_valid_uid
 from cad_node.store.contents import Digests, conflict_path, digests_of, same_dataset
 from cad_node.store.database import reading
-from cad_node.store.schema import (
-    UNDER_WAY,
-    UNFINISHED,
-    CommitmentState,
-    DeliveryState,
-    RevisionState,
+from cad_node.store.schema import UNDER_WAY, UNFINISHED, CommitmentState, DeliveryState, RevisionState
+from cad_node.store.tables import (
     commitment_objects,
     commitment_requests,
     commitments,
     deliveries,
+    dismissals,
     instances,
     revision_files,
     revisions,
@@ -195,6 +192,8 @@ class Retention:
         times += [row.finished_at or row.since for row in sent]
         kept = sa.select(commitments).where(commitments.c.study_instance_uid == uid)
         times += [row.finished_at or row.since for row in connection.execute(kept)]
+        seen_to = sa.select(dismissals.c.dismissed_at).where(dismissals.c.study_instance_uid == uid)
+        times += connection.scalars(seen_to)
         return Standing.RECENT if max(times) > self._clock() - days * 86400 else Standing.FINISHED
 
     @staticmethod
@@ -208,7 +207,7 @@ class Retention:
         query = sa.select(commitments.c.destination).where(
             commitments.c.study_instance_uid == uid,
             commitments.c.revision == revision,
-            commitments.c.state != CommitmentState.COMMITTED,
+            commitments.c.state.not_in((CommitmentState.COMMITTED, CommitmentState.DISMISSED)),
         )
         if any(newest.get(name) == DeliveryState.SENT for name in connection.scalars(query)):
             return Standing.NOT_COMMITTED

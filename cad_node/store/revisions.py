@@ -12,7 +12,18 @@ from sqlalchemy.engine import Engine
 from cad_node.domain import MadeBy
 from cad_node.store.database import reading
 from cad_node.store.outgoing import Outgoing
-from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState, revisions
+from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState
+from cad_node.store.tables import revisions
+
+# What makes a revision that is finished one to be processed, as a new run.
+AFRESH: dict[str, Any] = {
+    "state": RevisionState.WAITING,
+    "run": revisions.c.run + 1,
+    "starts": 0,
+    "finished_at": None,
+    "error": "",
+    "problem": "",
+}
 
 
 class Revisions:
@@ -128,12 +139,7 @@ class Revisions:
         return self._update(
             record,
             (RevisionState.FAILED, RevisionState.DONE),
-            state=RevisionState.WAITING,
-            run=revisions.c.run + 1,
-            starts=0,
-            finished_at=None,
-            error="",
-            problem="",
+            **AFRESH,
         )
 
     # Looking

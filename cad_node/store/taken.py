@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from cad_node.store.database import insert_if_absent, reading
-from cad_node.store.schema import sent_objects
+from cad_node.store.tables import sent_objects
 
 
 class Taken:

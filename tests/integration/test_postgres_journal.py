@@ -17,6 +17,7 @@ from tests.unit.jobs.stubs import Clock
 from tests.unit.store import (
     test_answers,
     test_commitments,
+    test_dismissals,
     test_journal,
     test_outgoing,
     test_reanalysis,
@@ -36,7 +37,15 @@ def _cases(*modules: ModuleType) -> Iterator[Callable[..., None]]:
 
 
 CASES = list(
-    _cases(test_answers, test_commitments, test_journal, test_outgoing, test_reanalysis, test_retention)
+    _cases(
+        test_answers,
+        test_commitments,
+        test_dismissals,
+        test_journal,
+        test_outgoing,
+        test_reanalysis,
+        test_retention,
+    )
 )
 
 

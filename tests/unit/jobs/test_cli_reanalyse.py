@@ -117,6 +117,18 @@ def test_a_study_that_failed_is_for_retry(journal: Journal) -> None:
     assert "jobs retry" in answer.output
 
 
+def test_a_study_that_failed_and_was_dismissed_is_left_alone(journal: Journal) -> None:
+    journal.record_instance(stored("1.1"))
+    journal.close_study("1.1")
+    journal.revisions.fail(journal.revisions.all()[0], "StudyError", "No.")
+    journal.dismissals.dismiss(journal.dismissals.standing_open([]), "anna", "phantom")
+
+    answer = run("reanalyse", "--all")
+
+    assert answer.exit_code == 0
+    assert "it failed and was dismissed" in answer.output
+
+
 def test_a_study_that_is_still_received_is_left_alone(journal: Journal, tmp_path: Path) -> None:
     analysed(journal, tmp_path, "1.1")
     journal.record_instance(stored("1.1", 2))

@@ -10,7 +10,8 @@ from cad_node.domain import Verdict
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import JOURNAL_FILE, Journal
-from cad_node.store.schema import SCHEMA_VERSION, AnswerRecord, AnswerWay, DeliveryState, RevisionRecord
+from cad_node.store.schema import AnswerRecord, AnswerWay, DeliveryState, RevisionRecord
+from cad_node.store.tables import SCHEMA_VERSION
 from tests.unit.jobs.stubs import Clock, stored
 
 STUDY = "1.2.3"
