@@ -49,7 +49,7 @@ class Swept:
 
 
 def sweep(
-    journal: Journal, data_dir: Path, days: float, *, dry_run: bool = False, now: float | None = None
+    journal: Journal, data_dir: Path, days: float, *, dry_run: bool = False, before: float | None = None
 ) -> list[Swept]:
     """Remove what is older than so many days, of studies that are finished or were never the node's.
 
@@ -59,24 +59,28 @@ def sweep(
         The node's; it may be running.
     dry_run
         Only say what would be removed.
-    now
-        Seconds since 1970; None: by this machine's clock.
+    before
+        When it was so many days ago, seconds since 1970; None: by the days on which a node ran
+        (`store/lifetime.py`).
 
     Raises
     ------
     JobError
         Another such command is at work in the same folder.
     """
+    # Files have their times by this machine's clock, whatever the journal's says.
+    files_before = journal.lifetime.days_ago(days, time.time()) if before is None else before
+    studies_before = journal.lifetime.days_ago(days) if before is None else before
     with alone(data_dir):
-        return list(_Sweep(journal, data_dir, days, time.time() if now is None else now).all(dry_run))
+        return list(_Sweep(journal, data_dir, studies_before, files_before).all(dry_run))
 
 
 class _Sweep:
-    def __init__(self, journal: Journal, data_dir: Path, days: float, now: float) -> None:
+    def __init__(self, journal: Journal, data_dir: Path, studies_before: float, files_before: float) -> None:
         self._journal = journal
         self._data_dir = data_dir
-        self._days = days
-        self._before = now - days * 86400
+        self._studies_before = studies_before
+        self._before = files_before
         self._finished: dict[str, bool] = {}
 
     def all(self, dry_run: bool) -> Iterator[Swept]:
@@ -118,7 +122,7 @@ class _Sweep:
         """Whether a study is finished, or nothing of it is here."""
         if study_instance_uid not in self._finished:
             retention = self._journal.retention
-            standing = retention.standing(study_instance_uid, self._days)
+            standing = retention.standing(study_instance_uid, self._studies_before)
             self._finished[study_instance_uid] = standing is Standing.FINISHED or not (
                 retention.is_known(study_instance_uid)
                 or (self._data_dir / INBOX_FOLDER / "studies" / study_instance_uid).exists()

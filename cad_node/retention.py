@@ -37,7 +37,13 @@ class Pruned:
 
 
 def prune(
-    journal: Journal, data_dir: Path, days: float, *, results: bool = False, dry_run: bool = False
+    journal: Journal,
+    data_dir: Path,
+    days: float,
+    *,
+    results: bool = False,
+    dry_run: bool = False,
+    before: float | None = None,
 ) -> Iterator[Pruned]:
     """Remove finished studies to which nothing has happened for so many days.
 
@@ -50,25 +56,29 @@ def prune(
         predecessor, and answers to what was removed are kept without effect.
     dry_run
         Only say what would be removed.
+    before
+        When it was so many days ago, seconds since 1970; None: by the days on which a node ran
+        (`store/lifetime.py`).
 
     Raises
     ------
     JobError
         Another such command is at work in the same folder.
     """
+    before = journal.lifetime.days_ago(days) if before is None else before
     with alone(data_dir):
-        yield from _prune(journal, data_dir, days, results=results, dry_run=dry_run)
+        yield from _prune(journal, data_dir, before, results=results, dry_run=dry_run)
 
 
 def _prune(
-    journal: Journal, data_dir: Path, days: float, *, results: bool, dry_run: bool
+    journal: Journal, data_dir: Path, before: float, *, results: bool, dry_run: bool
 ) -> Iterator[Pruned]:
     inbox = data_dir / INBOX_FOLDER
     if not dry_run:
         put_back_left_over(inbox)
-        _shorten(journal, inbox, days)
+        _shorten(journal, inbox, before)
     for uid in _present(data_dir, results=results):
-        standing = journal.retention.standing(uid, days)
+        standing = journal.retention.standing(uid, before)
         if standing is not Standing.FINISHED:
             yield Pruned(uid, standing)
             continue
@@ -78,23 +88,23 @@ def _prune(
             )
             continue
         try:
-            yield _removed(journal, data_dir, uid, days, results)
+            yield _removed(journal, data_dir, uid, before, results)
         except OSError as error:
             yield Pruned(uid, standing, problem=error.strerror or type(error).__name__)
 
 
-def _removed(journal: Journal, data_dir: Path, uid: str, days: float, results: bool) -> Pruned:
+def _removed(journal: Journal, data_dir: Path, uid: str, before: float, results: bool) -> Pruned:
     inbox = data_dir / INBOX_FOLDER
     for path in journal.retention.undigested(uid):
         if (inbox / path).is_file():
             with (inbox / path).open("rb") as content:
                 journal.retention.note_digest(uid, path, digests_of(content))
-    with journal.retention.finished(uid, days) as known:
+    with journal.retention.finished(uid, before) as known:
         if known is None:
             return Pruned(uid, Standing.UNDER_WAY)
         take_away(inbox, uid)
     freed = remove_taken(inbox, uid, known)
-    journal.retention.forget_files(uid, days, inbox)
+    journal.retention.forget_files(uid, before, inbox)
     if results:
         freed += _results_size(data_dir, uid, results)
         target = data_dir / RESULTS_FOLDER / uid
@@ -103,13 +113,13 @@ def _removed(journal: Journal, data_dir: Path, uid: str, days: float, results: b
     return Pruned(uid, Standing.FINISHED, freed)
 
 
-def _shorten(journal: Journal, inbox: Path, days: float) -> None:
+def _shorten(journal: Journal, inbox: Path, before: float) -> None:
     """Make the journal shorter where a removal was cut short before, or an older node removed the files."""
     if not (inbox / "studies").is_dir():
         return  # not mounted: the files are not gone
     for uid in journal.retention.with_files():
         if not (inbox / "studies" / uid).exists():
-            journal.retention.forget_files(uid, days, inbox)
+            journal.retention.forget_files(uid, before, inbox)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Annotated
 
@@ -28,6 +29,9 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
     ] = False,
+    by_clock: Annotated[
+        bool, typer.Option("--by-clock", help="Count the days on which no node ran, too.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Remove the received files of studies that are analysed and taken by every destination.
@@ -36,15 +40,26 @@ def prune(
     objects that failed the node's own check. What failed, is held, was not taken or not committed stays,
     however old, until it is dismissed (`jobs dismiss`). The journal remembers all: a study that is sent again is
     neither analysed nor sent a second time. Works while a node runs.
+    Days are those on which a node ran: a clock that leaps ahead makes nothing old.
     Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
     """
     from cad_node.leftovers import sweep
     from cad_node.retention import prune as remove
+    from cad_node.store.lifetime import DAY_S
 
     with open_journal(config) as (settings, journal):
-        done = list(remove(journal, settings.data_dir, older_than, results=results, dry_run=dry_run))
-        beside = sweep(journal, settings.data_dir, older_than, dry_run=dry_run)
+        lived = journal.lifetime.days_ago(older_than)
+        by_the_clock = time.time() - older_than * DAY_S
+        before = by_the_clock if by_clock else lived
+        done = list(
+            remove(journal, settings.data_dir, older_than, results=results, dry_run=dry_run, before=before)
+        )
+        beside = sweep(journal, settings.data_dir, older_than, dry_run=dry_run, before=before)
     console = job_console()
+    if not by_clock and (left_out := round((by_the_clock - lived) / DAY_S)):
+        console.print(
+            f"{left_out} days are not counted, as no node ran on them or the clock leapt: with --by-clock they are."
+        )
     table = job_table("studies", "", "MB")
     for standing, count in Counter(one.standing for one in done).items():
         freed = sum(one.freed_bytes for one in done if one.standing is standing)

@@ -59,6 +59,7 @@ _FINAL = (
 _MAX_STARTS = 10
 _RECONCILE_S = 10.0
 _TIDY_S = 86400.0
+_ALIVE_S = 3600.0
 _SLOWEST_LOOK_S = 1.0
 
 
@@ -226,9 +227,12 @@ class JobEngine:
 
     def _run(self) -> None:
         look_s = min(max(self._settings.completion.quiet_time_s / 10, 0.1), _SLOWEST_LOOK_S)
-        reconcile_at = tidy_at = -math.inf
+        reconcile_at = tidy_at = alive_at = -math.inf
         while not self._stopping.is_set():
             try:
+                if time.monotonic() >= alive_at:
+                    self._journal.lifetime.note_alive()
+                    alive_at = time.monotonic() + _ALIVE_S
                 self.close_due_studies()
                 if time.monotonic() >= reconcile_at:
                     self._reconcile()

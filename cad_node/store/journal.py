@@ -6,7 +6,7 @@ whenever the power goes. What is to be processed is in `revisions.py`, what is t
 be delivered in `outgoing.py`, which objects were taken in `taken.py`, what destinations
 are committed to in `commitments.py`, what is to be analysed again in `reanalysis.py`,
 what radiologists said in `answers.py`, what an operator has seen to in `dismissals.py`,
-what is finished and may go in `retention.py`.
+what is finished and may go in `retention.py`, by which days that is counted in `lifetime.py`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from cad_node.store.commitments import Commitments
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.dismissals import Dismissals, is_dismissed, withdraw_newest
 from cad_node.store.instance_sets import revision_of, unlisted_files
+from cad_node.store.lifetime import Lifetime, seed_days
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.reanalysis import Reanalysis, drop_orders
 from cad_node.store.retention import Retention
 from cad_node.store.revisions import AFRESH, Revisions
 from cad_node.store.schema import UNFINISHED, RevisionState, StudyRecord
 from cad_node.store.tables import (
+    FIRST_WITH_DAYS,
     MIGRATIONS,
     SCHEMA_VERSION,
     instances,
@@ -82,7 +84,8 @@ class Journal:
         self.reanalysis = Reanalysis(engine, clock)
         self.answers = Answers(engine, self.outgoing)
         self.dismissals = Dismissals(engine, clock)
-        self.retention = Retention(engine, clock)
+        self.lifetime = Lifetime(engine, clock)
+        self.retention = Retention(engine)
         try:
             self._create()
         except SQLAlchemyError as error:
@@ -131,6 +134,8 @@ class Journal:
         for step in range(version, SCHEMA_VERSION):
             for statement in MIGRATIONS[step]:
                 connection.execute(sa.text(statement.format(schema=schema)))
+        if version < FIRST_WITH_DAYS:
+            seed_days(connection)
         connection.execute(journal_info.update().values(schema_version=SCHEMA_VERSION))
         logger.info("the journal was brought from schema %d to %d", version, SCHEMA_VERSION)
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -63,18 +62,17 @@ class Standing(StrEnum):
 class Retention:
     """What is finished; reached as `journal.retention`."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reading = reading(engine)
-        self._clock = clock
 
-    def standing(self, study_instance_uid: str, days: float) -> Standing:
-        """How a study stands; recent: something came or changed within so many days."""
+    def standing(self, study_instance_uid: str, before: float) -> Standing:
+        """How a study stands; recent: something came or changed since `before`, seconds since 1970."""
         with self._reading.begin() as connection:
-            return self._standing(connection, study_instance_uid, days)
+            return self._standing(connection, study_instance_uid, before)
 
     @contextlib.contextmanager
-    def finished(self, study_instance_uid: str, days: float) -> Iterator[frozenset[str] | None]:
+    def finished(self, study_instance_uid: str, before: float) -> Iterator[frozenset[str] | None]:
         """Hold a finished study as it is while its files are taken away.
 
         Yields
@@ -84,7 +82,7 @@ class Retention:
         """
         with self._engine.begin() as connection:
             connection.execute(_locked_study(study_instance_uid))
-            if self._standing(connection, study_instance_uid, days) is Standing.FINISHED:
+            if self._standing(connection, study_instance_uid, before) is Standing.FINISHED:
                 yield self._paths(connection, study_instance_uid)
             else:
                 yield None
@@ -124,7 +122,7 @@ class Retention:
         with self._reading.begin() as connection:
             return sorted(connection.scalars(query))
 
-    def forget_files(self, study_instance_uid: str, days: float, inbox: Path) -> None:
+    def forget_files(self, study_instance_uid: str, before: float, inbox: Path) -> None:
         """Make the journal shorter by what it says of files that were removed of a finished study.
 
         Which instances a revision was over goes whole: `instance_sets.py` finds it again
@@ -133,7 +131,7 @@ class Retention:
         uid = study_instance_uid
         with self._engine.begin() as connection:
             connection.execute(_locked_study(uid))
-            if self._standing(connection, uid, days) is not Standing.FINISHED:
+            if self._standing(connection, uid, before) is not Standing.FINISHED:
                 return
             # Sent again meanwhile, it lies there again: whoever records it waits for this transaction.
             gone = [path for path in self._paths(connection, uid) if not (inbox / path).exists()]
@@ -170,7 +168,7 @@ class Retention:
         )
         return frozenset(connection.scalars(query))
 
-    def _standing(self, connection: Connection, uid: str, days: float) -> Standing:
+    def _standing(self, connection: Connection, uid: str, before: float) -> Standing:
         study = connection.execute(sa.select(studies).where(studies.c.study_instance_uid == uid)).first()
         made = connection.execute(
             sa.select(revisions).where(revisions.c.study_instance_uid == uid).order_by(revisions.c.number)
@@ -194,7 +192,7 @@ class Retention:
         times += [row.finished_at or row.since for row in connection.execute(kept)]
         seen_to = sa.select(dismissals.c.dismissed_at).where(dismissals.c.study_instance_uid == uid)
         times += connection.scalars(seen_to)
-        return Standing.RECENT if max(times) > self._clock() - days * 86400 else Standing.FINISHED
+        return Standing.RECENT if max(times) > before else Standing.FINISHED
 
     @staticmethod
     def _not_taken(

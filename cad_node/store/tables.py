@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 # Raised with every change of the tables; an older journal is then migrated or refused.
 SCHEMA_VERSION = 6
+FIRST_WITH_DAYS = 6
 
 # Statements that bring a journal from a version to the next; new tables are made without one.
 # `{schema}` is the name of the PostgreSQL schema and a dot, or nothing.

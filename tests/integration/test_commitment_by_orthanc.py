@@ -112,7 +112,7 @@ def test_what_it_stored_it_is_committed_to(
     assert (only(journal).requests, only(journal).problem) == (1, "")
     assert journal.commitments.committed(only(journal)) == frozenset(orthanc.instances())
     assert orthanc.stores() == 2
-    assert journal.retention.standing(STUDY, 0) is Standing.FINISHED
+    assert journal.retention.standing(STUDY, journal.lifetime.days_ago(0)) is Standing.FINISHED
 
 
 def test_what_it_lacks_is_sent_again_and_nothing_else(
@@ -131,7 +131,7 @@ def test_what_it_lacks_is_sent_again_and_nothing_else(
     scu = commitment_scus(settings)["pacs"]
     requester = CommitmentRequester(scu, journal, results, settings.jobs, "node-1")
     assert courier.deliver_next()
-    assert journal.retention.standing(STUDY, 0) is Standing.NOT_COMMITTED
+    assert journal.retention.standing(STUDY, journal.lifetime.days_ago(0)) is Standing.NOT_COMMITTED
     held = orthanc.instances()
     lost = f"{STUDY}.9.1"
     request = urllib.request.Request(f"{orthanc.url}/instances/{held[lost]}", method="DELETE")

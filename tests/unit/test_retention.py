@@ -283,6 +283,34 @@ def test_the_command_says_what_was_freed_and_why_the_rest_stays(
     assert len(inbox.files_of("1.2.5")) == 1
 
 
+def test_a_clock_that_is_ahead_for_a_while_removes_nothing(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    journal.lifetime.note_alive()
+    analysed(journal, inbox, "1.2.3")
+    clock.forward(365 * DAY)
+    journal.lifetime.note_alive()
+
+    assert [one.standing for one in prune(journal, tmp_path, 30)] == [Standing.RECENT]
+    assert len(inbox.files_of("1.2.3")) == 2
+
+
+def test_the_command_says_what_it_does_not_count_and_counts_it_when_told(
+    tmp_path: Path, journal: Journal, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.lifetime.note_alive()
+    analysed(journal, inbox, "1.2.3")
+    monkeypatch.setenv("CADNODE_DATA_DIR", str(tmp_path))
+
+    # By this machine's clock, which is far ahead of the one of the fixture.
+    kept = CliRunner().invoke(app, ["prune", "--older-than", "30"])
+    assert "days are not counted" in kept.output
+    assert len(inbox.files_of("1.2.3")) == 2
+    gone = CliRunner().invoke(app, ["prune", "--older-than", "30", "--by-clock"])
+    assert "days are not counted" not in gone.output
+    assert not inbox.files_of("1.2.3")
+
+
 def test_days_are_asked_for(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["prune"]).exit_code == 2
     assert CliRunner().invoke(app, ["prune", "--older-than", "0"]).exit_code == 2

@@ -68,7 +68,7 @@ def state(journal: Journal) -> RevisionState:
 
 def standing(journal: Journal, clock: Clock, days: float = 31) -> Standing:
     clock.forward(days * DAY)
-    return journal.retention.standing(STUDY, 30)
+    return journal.retention.standing(STUDY, journal.lifetime.days_ago(30))
 
 
 def test_what_failed_is_dismissed_with_who_when_and_why_and_goes_after_its_days(

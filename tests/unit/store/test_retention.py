@@ -44,7 +44,7 @@ def sent(journal: Journal, record: RevisionRecord) -> None:
 
 
 def standing(journal: Journal, days: float = 30) -> Standing:
-    return journal.retention.standing(STUDY, days)
+    return journal.retention.standing(STUDY, journal.lifetime.days_ago(days))
 
 
 def test_a_study_that_every_destination_has_taken_is_finished_after_its_days(
@@ -160,16 +160,16 @@ def test_what_the_newest_result_replaced_need_not_have_been_taken(journal: Journ
 
 
 def test_a_study_that_the_journal_does_not_know_stays(journal: Journal) -> None:
-    assert journal.retention.standing("9.9.9", 1) is Standing.UNDER_WAY
+    assert journal.retention.standing("9.9.9", journal.lifetime.days_ago(1)) is Standing.UNDER_WAY
 
 
 def test_a_study_that_went_on_meanwhile_is_not_given_away(journal: Journal, clock: Clock) -> None:
     sent(journal, received(journal))
     clock.forward(31 * DAY)
-    with journal.retention.finished(STUDY, 30) as known:
+    with journal.retention.finished(STUDY, journal.lifetime.days_ago(30)) as known:
         assert known == {"1.2.3/1.dcm"}
     journal.record_instance(stored(STUDY, 2))
-    with journal.retention.finished(STUDY, 30) as known:
+    with journal.retention.finished(STUDY, journal.lifetime.days_ago(30)) as known:
         assert known is None
 
 
@@ -191,7 +191,7 @@ def test_a_commitment_that_was_given_stays_known_in_the_short_journal(
     transaction = committed(journal, ("1.2.3.9.1",))
     clock.forward(31 * DAY)
 
-    journal.retention.forget_files(STUDY, 30, tmp_path)
+    journal.retention.forget_files(STUDY, journal.lifetime.days_ago(30), tmp_path)
 
     assert rows(journal, "commitment_objects") == 0
     assert [one.state.value for one in journal.commitments.all()] == ["committed"]
@@ -205,7 +205,7 @@ def test_the_journal_is_not_shortened_while_a_study_is_not_finished(
 ) -> None:
     record = received(journal)
     clock.forward(31 * DAY)
-    journal.retention.forget_files(STUDY, 30, tmp_path)
+    journal.retention.forget_files(STUDY, journal.lifetime.days_ago(30), tmp_path)
     assert len(journal.files_of(STUDY, record.revision)) == rows(journal, "revision_files") == 1
     assert journal.stored_paths()
 
@@ -218,7 +218,7 @@ def test_the_journal_is_not_shortened_where_a_file_came_again(
     (path,) = journal.stored_paths()
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(b"again")
-    journal.retention.forget_files(STUDY, 30, tmp_path)
+    journal.retention.forget_files(STUDY, journal.lifetime.days_ago(30), tmp_path)
     assert journal.stored_paths() == {path}
     assert rows(journal, "revision_files") == 1
 
