@@ -1,4 +1,4 @@
-"""Tissue as the networks of the running node see it: read, gated, cleaned and cut to its region."""
+"""Tissue as the networks of the running node see it: read, gated, cleaned, cut to its region, with square pixels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cad_node.errors import CleaningError, StudyError
 from cad_node.pipeline.clean import Cleaner
+from cad_node.pipeline.square import SquarePixels
 from cad_node.read import gate_image, read_study
 
 logger = logging.getLogger(__name__)
@@ -46,4 +47,5 @@ def tissue_of(
             except (CleaningError, StudyError):
                 skipped()
                 continue
-            yield np.ascontiguousarray(frame.pixels[frame.region.slices])
+            tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
+            yield SquarePixels(*tissue.shape, frame.pixel_height).apply(tissue)

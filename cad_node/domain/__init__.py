@@ -8,7 +8,7 @@ result cannot be changed after it was computed.
 from cad_node.domain.answer import Answer, Verdict
 from cad_node.domain.clean import Annotation, CleanFrame
 from cad_node.domain.commitment import CommitmentReport, EventReport, ReportAnswer
-from cad_node.domain.geometry import Box, PixelSpacing
+from cad_node.domain.geometry import Box, PixelSpacing, unit_pixel
 from cad_node.domain.image import (
     Frame,
     ImageReference,
@@ -86,4 +86,5 @@ __all__ = [
     "UltrasoundStudy",
     "Verdict",
     "is_valid_uid",
+    "unit_pixel",
 ]

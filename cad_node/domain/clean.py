@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain.geometry import Box, PixelSpacing, freeze
+from cad_node.domain.geometry import Box, PixelSpacing, freeze, unit_pixel
 from cad_node.domain.notes import SILENT, SonographerNotes
 
 
@@ -26,7 +26,8 @@ class CleanFrame:
 
     `pixels` is uint8 grey `(rows, columns)` at source resolution: annotations
     inpainted, everything outside `region` zero. `removed` marks the pixels that
-    were inpainted inside `region`. `notes` is what was typed there.
+    were inpainted inside `region`. `notes` is what was typed there. `aspect` is that of
+    `Frame`.
     """
 
     frame_number: int
@@ -36,7 +37,18 @@ class CleanFrame:
     annotations: tuple[Annotation, ...]
     removed: NDArray[np.bool_] = field(compare=False, repr=False)
     notes: SonographerNotes = SILENT
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
         freeze(self.pixels, self.removed)
+
+    @property
+    def pixel_size(self) -> PixelSpacing:
+        """Its calibration, or a pixel of area one with the right proportions."""
+        return self.spacing or unit_pixel(self.aspect)
+
+    @property
+    def pixel_height(self) -> float:
+        """Height of a pixel as a multiple of its width; 1 where nothing is known."""
+        return self.pixel_size.row_mm / self.pixel_size.column_mm

@@ -23,6 +23,19 @@ class PixelSpacing:
     column_mm: float
 
 
+def unit_pixel(aspect: float) -> PixelSpacing:
+    """The pixel of an image without a scale: of area one, `aspect` times as high as wide.
+
+    Lengths are then in pixels, areas are counts of them, and both have the right proportions.
+
+    Examples
+    --------
+    >>> unit_pixel(4.0)
+    PixelSpacing(row_mm=2.0, column_mm=0.5)
+    """
+    return PixelSpacing(aspect**0.5, aspect**-0.5)
+
+
 @dataclass(frozen=True)
 class Box:
     """A half-open rectangle of pixels: `row_start <= row < row_stop`."""

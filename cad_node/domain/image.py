@@ -52,7 +52,8 @@ class Frame:
     `tissue` is the B-mode region by Sequence of Ultrasound Regions (PS3.3
     C.8.5.5), or None where the image names none; `spacing` is that region's
     calibration, None where there is none. `left_out` are regions of other pictures of
-    tissue on the same screen.
+    tissue on the same screen. `aspect` is the height of a pixel by its width, as far as
+    an image without a calibration says it.
     """
 
     reference: ImageReference
@@ -61,6 +62,7 @@ class Frame:
     tissue: Box | None = None
     spacing: PixelSpacing | None = None
     left_out: tuple[Box, ...] = ()
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         """Make the pixels read-only."""

@@ -63,7 +63,8 @@ class Axis:
 class Measurements:
     """Size of a lesion in one frame.
 
-    `unit` holds for the axes; `area` is in its square. `orientation_deg` is the
+    `unit` holds for the axes; `area` is in its square. A pixel that is not square counts as
+    long as a square one of its area. `orientation_deg` is the
     angle of the long axis to the skin (image rows), 0 parallel, 90 upright.
     `contour` is the closed outer outline, float `(points, 2)` as `(row, column)`.
     """

@@ -59,7 +59,7 @@ class _View:
     def of(cls, frame: CleanFrame, template: PreviewTemplate) -> _View:
         """Fit the region into the picture; pixels that are not square are shown as they lie in the body."""
         rows, columns = frame.region.shape
-        aspect = frame.spacing.column_mm / frame.spacing.row_mm if frame.spacing else 1.0
+        aspect = 1 / frame.pixel_height
         scale = min(template.picture.height / rows, template.picture.longest_width / (columns * aspect))
         width, height = max(1, round(columns * aspect * scale)), max(1, round(rows * scale))
         return cls(frame.region, height / rows, width / columns, (width, height))

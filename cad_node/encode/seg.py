@@ -17,7 +17,7 @@ from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset
 
-from cad_node.domain import ImageResult, Lesion, PixelSpacing
+from cad_node.domain import ImageResult, Lesion, PixelSpacing, unit_pixel
 from cad_node.encode import uids
 from cad_node.encode.provenance import Context, coded, equipment, seg_algorithm, stamp
 from cad_node.encode.seg_frames import WHOLE, Segment, is_multi_frame, put_frames
@@ -29,9 +29,6 @@ __all__ = ["encode_seg", "is_multi_frame", "key_lesion", "lesion_tracks", "seg_g
 # Ultrasound has neither slices nor a place in the patient, but OHIF 3.13 shows nothing
 # at all without these two macros.
 _NOMINAL_THICKNESS_MM = 1.0
-# For an image without a scale: PixelMeasures must be there (see above), and the report, which
-# says that its sizes are in pixels, agrees with a pixel of one.
-_NOMINAL_SPACING = PixelSpacing(row_mm=1.0, column_mm=1.0)
 _NOMINAL_ORIENTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 Imaged = tuple[ImageResult, Source]
@@ -100,8 +97,9 @@ def source_key(images: Sequence[Imaged]) -> str:
     return " ".join(sorted(image.reference.sop_instance_uid for image, _ in images))
 
 
-def _spacing(image: ImageResult) -> PixelSpacing | None:
-    return image.key_frame.spacing if image.key_frame else None
+def _spacing(image: ImageResult) -> PixelSpacing:
+    """The size of a pixel; of an image without a scale one of area one, as in the report, which speaks of pixels."""
+    return image.key_frame.pixel_size if image.key_frame else unit_pixel(1.0)
 
 
 def _segments(images: Sequence[Imaged]) -> list[Segment]:
@@ -176,11 +174,10 @@ def _mask_from(segment: Segment, context: Context) -> int | None:
     return kept.least if kept is not None and context.settings.seg_type == "fractional" else None
 
 
-def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing | None) -> None:
+def _put_shared_groups(dataset: Dataset, spacing: PixelSpacing) -> None:
     if not len(dataset.SharedFunctionalGroupsSequence):
         dataset.SharedFunctionalGroupsSequence = [Dataset()]
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    spacing = spacing or _NOMINAL_SPACING
     shared.PixelMeasuresSequence = PixelMeasuresSequence(
         pixel_spacing=(spacing.row_mm, spacing.column_mm),
         slice_thickness=_NOMINAL_THICKNESS_MM,

@@ -55,8 +55,7 @@ def orientation(measurements: Measurements) -> LesionOrientation | None:
 
 def shape(measurements: Measurements, frame: CleanFrame) -> LesionShape | None:
     """Oval, round or irregular."""
-    spacing = frame.spacing
-    scale = np.array([spacing.row_mm, spacing.column_mm] if spacing else [1.0, 1.0])
+    scale = np.array([frame.pixel_size.row_mm, frame.pixel_size.column_mm])
     points = np.ascontiguousarray(measurements.contour * scale, dtype=np.float32)
     moments = cv2.moments(points)
     area = moments["m00"]

@@ -20,7 +20,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from cad_node.domain import Axis, LengthUnit, Measurements, PixelSpacing
+from cad_node.domain import Axis, LengthUnit, Measurements, PixelSpacing, unit_pixel
 from cad_node.errors import StudyError
 
 # SimpleITK ships no types for most of its functions.
@@ -36,7 +36,7 @@ _AHEAD_LEFT = ((-1, 0), (0, 0), (0, -1), (-1, -1))
 _AHEAD_RIGHT = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 
 
-def measure(mask: NDArray[np.bool_], spacing: PixelSpacing | None) -> Measurements:
+def measure(mask: NDArray[np.bool_], spacing: PixelSpacing | None, aspect: float = 1.0) -> Measurements:
     """Axes, area, orientation and outline of the largest connected part of a mask.
 
     Parameters
@@ -45,6 +45,8 @@ def measure(mask: NDArray[np.bool_], spacing: PixelSpacing | None) -> Measuremen
         bool `(rows, columns)` at source resolution.
     spacing
         Calibration of the region the mask lies in; None: lengths in pixels.
+    aspect
+        Height of a pixel by its width, where there is no calibration.
 
     Raises
     ------
@@ -61,7 +63,8 @@ def measure(mask: NDArray[np.bool_], spacing: PixelSpacing | None) -> Measuremen
     """
     if mask.ndim != 2 or not mask.any():
         raise StudyError("A lesion mask without pixels cannot be measured.", "No lesion is reported for it.")
-    scale = np.array([spacing.row_mm, spacing.column_mm] if spacing else [1.0, 1.0])
+    pixel = spacing or unit_pixel(aspect)
+    scale = np.array([pixel.row_mm, pixel.column_mm])
     part, area = _largest_part(mask, spacing)
     contour = outline(part)
     points = contour[:-1] * scale

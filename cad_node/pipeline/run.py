@@ -134,7 +134,7 @@ def _frame_result(
 
 
 def _lesion(number: int, finding: Finding, frame: CleanFrame) -> Lesion:
-    sizes = measure(finding.mask, frame.spacing)
+    sizes = measure(finding.mask, frame.spacing, frame.aspect)
     return Lesion(
         number,
         frame.frame_number,

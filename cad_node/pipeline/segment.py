@@ -1,7 +1,7 @@
 """Lesion masks out of the network's probability map, and their classes.
 
-The network is handed the tissue region alone; masks come back at the size of
-the whole source image, since that is what SEG, SR and measurement speak of.
+The network is handed the tissue region alone, with square pixels; masks come back at
+the size of the whole source image, since that is what SEG, SR and measurement speak of.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cad_node.domain import CleanFrame, PixelSpacing, Probabilities, ProbabilityMap
 from cad_node.pipeline.probability import probability_map
+from cad_node.pipeline.square import SquarePixels
 
 # A finding smaller than this share of the tissue region is noise of the network:
 # the smallest lesion of BUSI and BUS-BRA covers 0.1 % of its image.
@@ -91,15 +92,17 @@ def find_lesions(
         probabilities of the frame, judged with all its lesions at once.
     """
     tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
-    prediction = model.predict(tissue)
+    square = SquarePixels(*tissue.shape, frame.pixel_height)
+    prediction = model.predict(square.apply(tissue))
+    probability = square.undo(prediction.probability)
     least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * frame.region.area)
     kept: list[tuple[NDArray[np.bool_], Probabilities]] = []
-    components = find_components(prediction.probability >= model.threshold, least_px)
+    components = find_components(probability >= model.threshold, least_px)
     together = np.zeros(tissue.shape, dtype=np.bool_)
     share = model.veto_image_share
-    whole = prediction.classify(together).normal if share and components else 0.0
+    whole = prediction.classify(square.apply_mask(together)).normal if share and components else 0.0
     for component in components:
-        probabilities = prediction.classify(component)
+        probabilities = prediction.classify(square.apply_mask(component))
         if (1 - share) * probabilities.normal + share * whole < model.normal_veto:
             kept.append((component, probabilities))
     for component, _ in kept:
@@ -109,13 +112,13 @@ def find_lesions(
             _to_source(mask, frame),
             probabilities,
             # Dropped findings, too, are asked for their surroundings, which are no other's.
-            probability_map(prediction.probability, mask, components, model.threshold, frame.region)
+            probability_map(probability, mask, components, model.threshold, frame.region)
             if keep_probability
             else None,
         )
         for mask, probabilities in kept
     )
-    return findings, prediction.classify(together)
+    return findings, prediction.classify(square.apply_mask(together))
 
 
 def _least_pixels(spacing: PixelSpacing | None, smallest_mm2: float) -> float:

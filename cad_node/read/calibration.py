@@ -28,6 +28,9 @@ UNIT_CM = 3
 # Nothing that images a breast has pixels outside 1 micrometre to 5 millimetres.
 SMALLEST_MM, LARGEST_MM = 0.001, 5.0
 
+# Nor has anything pixels that are so many times as high as wide, or the reverse.
+LARGEST_ASPECT = 5.0
+
 # Some systems write exclusive maxima or round up. A region that reaches further out of the
 # picture than this belongs to another picture: the image was scaled down or cropped after
 # the regions were written (seen in SonoSite cines of half size), and so is its scale wrong.
@@ -68,11 +71,15 @@ class UltrasoundRegion:
 
 
 class TissuePicture(NamedTuple):
-    """What is analysed of a frame: its region, the size of its pixels, and the pictures beside it that are not."""
+    """What is analysed of a frame: its region, the size of its pixels, and the pictures beside it that are not.
+
+    `aspect` is height by width of a pixel, of an image that has no better calibration.
+    """
 
     box: Box | None
     spacing: PixelSpacing | None
     left_out: tuple[Box, ...] = ()
+    aspect: float = 1.0
 
 
 def ultrasound_regions(dataset: Dataset, frame_number: int = 1) -> tuple[UltrasoundRegion, ...]:
@@ -121,8 +128,9 @@ def tissue_picture(dataset: Dataset, frame_number: int = 1) -> TissuePicture:
     placed = [region for region in tissue if region.box is not None]
     calibrated = [region for region in placed if region.spacing is not None]
     candidates = calibrated or placed
+    aspect = _pixel_aspect(dataset)
     if not candidates:
-        return TissuePicture(None, _pixel_spacing(dataset, frame_number))
+        return TissuePicture(None, _pixel_spacing(dataset, frame_number), aspect=aspect)
     largest = max(candidates, key=_area)
     box = _with_neighbours(largest, candidates)
     left_out = tuple(dict.fromkeys(one.box for one in placed if one.box and not _inside(one.box, box)))
@@ -130,8 +138,8 @@ def tissue_picture(dataset: Dataset, frame_number: int = 1) -> TissuePicture:
         logger.warning("The image shows several pictures of tissue: %d of them not analysed", len(left_out))
     if any(_contradicts(largest, other) for other in calibrated):
         logger.warning("Two regions give the same tissue different scales: treated as uncalibrated")
-        return TissuePicture(box, None, left_out)
-    return TissuePicture(box, largest.spacing or _pixel_spacing(dataset, frame_number), left_out)
+        return TissuePicture(box, None, left_out, aspect)
+    return TissuePicture(box, largest.spacing or _pixel_spacing(dataset, frame_number), left_out, aspect)
 
 
 def tissue_spacing(dataset: Dataset) -> PixelSpacing:
@@ -221,6 +229,15 @@ def _pixel_spacing(dataset: Dataset, frame_number: int) -> PixelSpacing | None:
         if len(values) == 2 and values != [1.0, 1.0]:
             return _plausible(values[0], values[1])
     return None
+
+
+def _pixel_aspect(dataset: Dataset) -> float:
+    """Pixel Aspect Ratio (0028,0034), height by width; 1 where it is absent or makes no sense."""
+    values = numbers(dataset, "PixelAspectRatio")
+    if len(values) != 2 or min(values) <= 0:
+        return 1.0
+    ratio = values[0] / values[1]
+    return ratio if 1 / LARGEST_ASPECT <= ratio <= LARGEST_ASPECT else 1.0
 
 
 def _plausible(row_mm: float, column_mm: float) -> PixelSpacing | None:

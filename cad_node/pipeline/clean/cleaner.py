@@ -259,6 +259,7 @@ class Cleaner:
             annotations=tuple(mark.annotation for mark in marks),
             removed=removed,
             notes=read_notes(marks, around),
+            aspect=frame.aspect,
         )
 
 

@@ -76,6 +76,15 @@ def test_non_square_pixels_are_shown_as_they_lie_in_the_body(templates: Template
     assert wide.shape[1] - panel == pytest.approx(min(2 * (square.shape[1] - panel), longest), abs=2)
 
 
+def test_the_aspect_of_an_image_without_a_scale_is_shown(templates: Templates) -> None:
+    image = analysed(us_image(), spacing=None)
+    assert image.key_frame is not None
+    narrow = replace(image, key_frame=replace(image.key_frame, aspect=2.0))
+    panel = templates.preview.picture.panel_width
+    square = pixels(image, templates).shape[1] - panel
+    assert pixels(narrow, templates).shape[1] - panel == pytest.approx(square / 2, abs=2)
+
+
 def test_many_lesions_and_lesions_at_the_border_are_drawn(templates: Templates) -> None:
     drawn = [(n, Ellipse(25 + 30 * n, 22 + 45 * n, 12, 18), BENIGN) for n in range(1, 7)]
     drawn.append((7, Ellipse(12, 22, 8, 12), MALIGNANT))

@@ -118,6 +118,17 @@ def test_what_viewers_need_is_in_the_shared_groups(templates: Templates) -> None
     assert "PlaneOrientationSequence" in shared
 
 
+def test_without_a_scale_a_pixel_has_an_area_of_one_and_its_own_proportions(templates: Templates) -> None:
+    source = us_image()
+    image = analysed(source, {1: [(1, LARGE, MALIGNANT)]}, spacing=None)
+    assert image.key_frame is not None
+    image = replace(image, key_frame=replace(image.key_frame, aspect=54 / 59))
+    shared = encode(study(image), [source], templates)[0].dataset.SharedFunctionalGroupsSequence[0]
+    row, column = (float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing)
+    assert row / column == pytest.approx(54 / 59)
+    assert row * column == pytest.approx(1)
+
+
 @pytest.mark.parametrize("mask", [np.zeros((240, 320), bool), np.ones((10, 10), bool)])
 def test_a_mask_that_is_empty_or_of_another_size_is_refused(
     templates: Templates, mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]

@@ -65,6 +65,21 @@ def test_lengths_are_those_between_the_axis_ends() -> None:
     assert rise * other_rise + run * other_run == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("aspect", [0.5, 0.8, 1.25, 3.0])
+def test_without_a_scale_the_proportions_are_right(aspect: float) -> None:
+    """An ellipse lies askew on pixels that are not square; only in right proportions its axes are its own."""
+    pixel = PixelSpacing(aspect**0.5, aspect**-0.5)
+    mask = ellipse(90, 50, 40, pixel)
+
+    size = measure(mask, None, aspect)
+
+    assert size.unit is LengthUnit.PIXEL
+    assert size.long_axis.length == pytest.approx(90, rel=0.02)
+    assert size.short_axis.length == pytest.approx(50, rel=0.03)
+    assert size.area == np.count_nonzero(mask)
+    assert size.orientation_deg == pytest.approx(40, abs=5)
+
+
 def test_without_calibration_everything_is_in_pixels() -> None:
     size = measure(ellipse(120, 80, 20, PixelSpacing(1, 1)), None)
 

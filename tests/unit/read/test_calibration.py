@@ -78,7 +78,8 @@ def test_pictures_far_apart_are_not_taken_together() -> None:
 
 def test_a_picture_without_scale_beside_one_with_a_scale_is_left_out_and_named() -> None:
     image = us_image(regions=[region(LEFT), region(RIGHT, units_x=0, units_y=0)])
-    assert tissue_picture(image) == (Box(20, 220, 0, 156), PixelSpacing(0.1, 0.1), (Box(20, 220, 160, 320),))
+    assert tissue_region(image) == (Box(20, 220, 0, 156), PixelSpacing(0.1, 0.1))
+    assert tissue_picture(image).left_out == (Box(20, 220, 160, 320),)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,26 @@ def test_a_region_wins_over_pixel_spacing() -> None:
 def test_pixel_spacing_that_says_nothing_is_no_calibration(value: list[float]) -> None:
     image = us_image(regions=(), attributes={"PixelSpacing": value})
     assert tissue_region(image)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "aspect"),
+    [
+        ([54, 59], 54 / 59),
+        ([2, 1], 2),
+        ([1, 1], 1),
+        ([0, 1], 1),
+        ([1], 1),
+        ([-2, 1], 1),
+        ([100, 1], 1),
+        (None, 1),
+    ],
+)
+def test_the_aspect_of_pixels_is_height_by_width(value: list[int] | None, aspect: float) -> None:
+    for regions in ((), (region(LEFT, delta_x_cm=None, delta_y_cm=None),)):
+        image = us_image(regions=regions, attributes={"PixelAspectRatio": value})
+        assert tissue_picture(image).spacing is None
+        assert tissue_picture(image).aspect == pytest.approx(aspect)
 
 
 def test_imager_pixel_spacing_is_no_calibration() -> None:
