@@ -45,7 +45,8 @@ def example_toml() -> str:
     """Every key with its description and default, commented out; two destinations as examples."""
     lines = [
         "# Settings of a CAD node. Every key is shown with its default; remove the # to change one.",
-        "# Each can be given as an environment variable, too: CADNODE_RECEIVE__PORT=104.",
+        "# Each can be given as an environment variable, too: CADNODE_RECEIVE__PORT=104, lists as JSON:",
+        "# CADNODE_RECEIVE__CALLING_AE_TITLES='[\"US1\"]'.",
         "",
     ]
     for section, fields in _sections():
@@ -68,7 +69,8 @@ def settings_table() -> str:
         "# Settings",
         "",
         "Generated from `cad_node/settings/` by `make docs`. Precedence: command line, `CADNODE_*` environment",
-        "(`CADNODE_RECEIVE__PORT=104`), `node.toml`, default. Unknown keys are refused.",
+        "(`CADNODE_RECEIVE__PORT=104`, lists as JSON: `CADNODE_RECEIVE__CALLING_AE_TITLES='[\"US1\"]'`), `node.toml`,",
+        "default. Unknown keys and variables are refused.",
         "",
     ]
     for section, fields in _sections():

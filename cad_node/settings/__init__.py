@@ -12,6 +12,7 @@ keys are refused. `deploy/node.example.toml` and the table in
 - `results.py` what comes back, and what radiologists' answers mean
 - `destinations.py` where results go
 - `node.py` the whole tree, and how it is read
+- `problems.py` what is wrong with it, in an operator's words
 """
 
 from cad_node.settings.destinations import CStoreDestinationSettings, FolderDestinationSettings

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cad_node.settings.results import ObjectKind, SegType, SrClass, TransferSyntax
-from cad_node.settings.section import AeTitle, Port, Section, check_pair
+from cad_node.settings.section import HOST_NAME, NAME, AeTitle, Port, Section, check_pair
 
 
 class _Destination(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the destination, unique.")
+    name: str = Field(pattern=NAME, description="Name of the destination, unique.")
     hold: bool = Field(
         False,
         description="Keep results until they are accepted; see `cad-node answers`. Rejected ones never go.",
@@ -58,7 +58,7 @@ class CStoreDestinationSettings(_Destination):
     )
     tls_server_name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.:-]{0,252}[A-Za-z0-9_])?$",
+        pattern=HOST_NAME,
         examples=["pacs.example.org"],
         description="Name or IP address that its certificate must be issued to. Absent: `host`.",
     )

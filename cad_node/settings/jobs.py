@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cad_node.settings.section import Section
+from cad_node.settings.section import NAME_WITH_DOTS, Section
 
 
 class CompletionSettings(Section):
@@ -29,7 +29,7 @@ class JobsSettings(Section):
         repr=False,
     )
     executor_id: str = Field(
-        "node-1", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Stable name of this machine among several."
+        "node-1", pattern=NAME_WITH_DOTS, description="Stable name of this machine among several."
     )
     workers: int = Field(1, ge=1, le=64, description="Studies analysed at the same time.")
     retry_first_s: float = Field(

@@ -10,15 +10,17 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as VariableError
 
 from cad_node.errors import SettingsError
 from cad_node.settings.destinations import DestinationSettings, FolderDestinationSettings
 from cad_node.settings.jobs import CompletionSettings, JobsSettings
 from cad_node.settings.pipeline import PipelineSettings, RuntimeSettings
+from cad_node.settings.problems import unknown_variables, unreadable_variables, wrong_values
 from cad_node.settings.receive import ReceiveSettings, is_loopback
 from cad_node.settings.results import AnswerSettings, ResultSettings
 
@@ -34,7 +36,11 @@ class NodeSettings(BaseSettings):
         validate_default=True,
     )
 
-    data_dir: Path = Field(Path("cad-node-data"), description="Spool, journal, jobs and stored results.")
+    data_dir: Path = Field(
+        Path("cad-node-data"),
+        description="Spool, journal, jobs and stored results. Without a leading slash it lies where the command is "
+        "called: name it in full.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level that is logged."
     )
@@ -59,8 +65,7 @@ class NodeSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, then environment, then the file; no dotenv."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=_current_file)
-        return init_settings, env_settings, toml
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=dict(_current_table))
 
     @field_validator("destinations")
     @classmethod
@@ -88,7 +93,7 @@ class NodeSettings(BaseSettings):
 
 
 # The file of the load in progress: pydantic-settings asks for sources by class, not by call.
-_current_file: Path | None = None
+_current_table: Mapping[str, Any] = {}
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> NodeSettings:
@@ -104,25 +109,49 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     Raises
     ------
     SettingsError
-        The file is absent or not TOML, a key is unknown or a value out of bounds.
+        The file cannot be read or is not TOML, a key or a variable is unknown, or a value out of bounds.
     """
-    global _current_file  # noqa: PLW0603  see its comment
-    if config is not None and not config.is_file():
+    global _current_table  # noqa: PLW0603  see its comment
+    table = _read(config) if config is not None else {}
+    _current_table = table
+    try:
+        settings = NodeSettings(**dict(overrides or {}))
+        problems = unknown_variables(NodeSettings)
+    except VariableError:
+        problems = unreadable_variables(NodeSettings)
+    except ValidationError as error:
+        problems = wrong_values(error, NodeSettings, table) + unknown_variables(NodeSettings)
+    finally:
+        _current_table = {}
+    if problems:
+        where = str(config) if config else "The settings"
+        raise SettingsError(f"{where}: {'; '.join(problems)}.", "See docs/settings.md for every key.")
+    return settings
+
+
+def _read(config: Path) -> dict[str, Any]:
+    """The file's content as it stands there. A byte order mark, as Windows editors put it, is passed over."""
+    try:
+        text = config.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
         raise SettingsError(
             f"Settings file {config} does not exist.", "Give --config the path of a node.toml."
-        )
-    _current_file = config
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"Settings file {config} cannot be read: {error.strerror}.",
+            "Give --config the path of a node.toml, and let the user read it that the node runs as.",
+        ) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(
+            f"{config} is not UTF-8: line {line} holds a character of another encoding.",
+            "Save the file as UTF-8.",
+        ) from error
     try:
-        return NodeSettings(**dict(overrides or {}))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{config} is not valid TOML: {error}.", "Mend the line it names.") from error
-    except ValidationError as error:
-        # Values are left out on purpose: one of them may be a password.
-        lines = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        )
-        where = str(config) if config else "The settings"
-        raise SettingsError(f"{where}: {lines}.", "See docs/settings.md for every key.") from error
-    finally:
-        _current_file = None
+        hint = "Mend the line it names."
+        if "\\" in text:
+            hint += " Paths with a backslash stand in single quotes: 'C:\\data'."
+        raise SettingsError(f"{config} is not valid TOML: {error}.", hint) from error

@@ -7,18 +7,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from cad_node.settings.section import Section
+from cad_node.settings.section import DEVICE, NAME, Section
 
 
 class PipelineSettings(Section):
     """What is done to an image. Every field here is part of the derived result UIDs."""
 
-    model: str = Field(
-        "breast-us", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Name of the folder under models."
-    )
+    model: str = Field("breast-us", pattern=NAME, description="Name of the folder under models.")
     annotation_model: str = Field(
         "annotations",
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        pattern=NAME,
         description="Name of the folder under models with the network that finds burnt-in marks.",
     )
     inpainting: Literal["navier-stokes", "telea"] = Field(
@@ -54,7 +52,7 @@ class PipelineSettings(Section):
 class RuntimeSettings(Section):
     """How fast, never what."""
 
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the networks run.")
+    device: str = Field("cpu", pattern=DEVICE, description="Where the networks run.")
     threads: int = Field(
         0,
         ge=0,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cad_node.settings.section import AeTitle, Section
+from cad_node.settings.section import LANGUAGE, TITLE_CODE, AeTitle, Section
 
 ObjectKind = Literal["seg", "sr", "presentation_state", "secondary_capture", "pdf", "text_sr"]
 SrClass = Literal["comprehensive-3d", "comprehensive", "enhanced"]
@@ -15,8 +15,7 @@ SegScope = Literal["image", "series"]
 TransferSyntax = Literal["explicit-little-endian", "deflated", "rle", "jpeg-ls", "jpeg-2000"]
 
 SeriesNumber = Annotated[int, Field(ge=1, le=2147483647)]
-# PS3.16 CID 7010; a code value of its own making is allowed.
-TitleCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,16}$")]
+TitleCode = Annotated[str, Field(pattern=TITLE_CODE)]
 
 
 class ResultSettings(Section):
@@ -24,7 +23,7 @@ class ResultSettings(Section):
 
     language: str = Field(
         "en",
-        pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
+        pattern=LANGUAGE,
         description="Language of reports, pictures and pages: en, de, fr, es, pt, or that of a folder which "
         "you put into your `dicom_templates`.",
     )

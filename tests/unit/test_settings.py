@@ -1,11 +1,17 @@
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from cad_node.deidentify.pseudonyms import SECRET_VARIABLE
 from cad_node.errors import SettingsError
 from cad_node.settings import NodeSettings, is_loopback, load_settings
+from cad_node.settings.problems import SECRETS
+from cad_node.settings.section import PATTERNS
+from cad_node.tls.files import PASSPHRASE_VARIABLE
 from deploy.generate import EXAMPLE, README, TABLE, example_toml, readme, settings_table
 
 
@@ -52,21 +58,135 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     assert (receive.port, receive.ae_title, receive.maximum_associations) == (3, "ENVIRONMENT", 3)
 
 
+_PACS = "[[destinations]]\ntype = 'cstore'\nname = 'pacs'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[receive]\nprot = 104\n", "receive.prot"),
-        ("[receive]\nport = 70000\n", "receive.port"),
-        ("[receive]\nae_title = 'A TITLE THAT IS TOO LONG'\n", "receive.ae_title"),
-        ("[receive]\nhost = '0.0.0.0'\n", "calling_ae_titles"),
-        ("[[destinations]]\ntype = 'ftp'\nname = 'x'\n", "destinations.0"),
-        (2 * "[[destinations]]\ntype = 'folder'\nname = 'x'\npath = 'x'\n", "same name"),
+        ("[receive]\nprot = 104\n", "receive.prot is no setting (did you mean port?)."),
+        ("[recieve]\nport = 104\n", "recieve is no setting (did you mean receive?)."),
+        ("ae_title = 'CAD'\n", "ae_title is no setting; ae_title belongs to [receive]."),
+        ("[receive]\ndata_dir = 'x'\n", "data_dir stands at the top of the file, above every [section]."),
+        ("timeout_s = 1\n", "timeout_s belongs to [[destinations]]."),
+        ("[receive]\nport = 70000\n", "receive.port must be at most 65535."),
+        ("[receive]\nport = 'a'\n", "receive.port must be a whole number."),
+        (
+            "[receive]\nae_title = 'A TITLE THAT IS TOO LONG'\n",
+            "receive.ae_title is longer than 16 characters.",
+        ),
+        (
+            "[receive]\nae_title = 'CAD\\NODE'\n",
+            "receive.ae_title must be an AE title: ASCII without backslash",
+        ),
+        ("[receive]\nae_title = ''\n", "receive.ae_title is empty."),
+        (
+            "[receive]\ncalling_ae_titles = 'US1'\n",
+            'receive.calling_ae_titles must be a list, such as ["A", "B"].',
+        ),
+        ("[receive]\nhost = '0.0.0.0'\n", "receive.calling_ae_titles names nobody"),
+        ("[receive]\ntls_key = 'x'\n", "receive: tls_certificate and tls_key go together"),
+        ("log_level = 'info'\n", "log_level must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'."),
+        (
+            "[[destinations]]\ntype = 'ftp'\nname = 'x'\n",
+            'destination \'x\': type must be "cstore" or "folder".',
+        ),
+        ("[[destinations]]\nname = 1\n", "destination number 1: type must be"),
+        (_PACS + "host = 'h'\nport = 104\n", "destination 'pacs': ae_title is missing."),
+        (
+            _PACS + "host = 'h'\nport = 104\nae_title = 'A'\nobj = 1\n",
+            "'pacs': obj is no setting (did you mean objects?)",
+        ),
+        (_PACS.replace("[[", "[").replace("]]", "]"), "write [[destinations]], with two brackets."),
+        (
+            2 * "[[destinations]]\ntype = 'folder'\nname = 'x'\npath = 'x'\n",
+            "destinations: two destinations have the same",
+        ),
         ("[receive\n", "not valid TOML"),
+        ('data_dir = "C:\\Users"\n', "Paths with a backslash stand in single quotes"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_key(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_file_is_refused_with_the_key_and_what_would_fit(
+    tmp_path: Path, text: str, said: str
+) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
         load_settings(_file(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CADNODE_RECEIVE__PORT", "a", "CADNODE_RECEIVE__PORT in the environment must be a whole number."),
+        (
+            "CADNODE_RECEIVE__PROT",
+            "1",
+            "CADNODE_RECEIVE__PROT in the environment is no setting (did you mean port?)",
+        ),
+        ("CADNODE_RECIEVE__PORT", "1", "names no setting (did you mean CADNODE_RECEIVE__…?)."),
+        ("CADNODE_DATADIR", "x", "names no setting (did you mean CADNODE_DATA_DIR?)."),
+        ("CADNODE_TLS_KEY_PASSPHRAS", "x", "(did you mean CADNODE_TLS_KEY_PASSPHRASE?)."),
+        (
+            "CADNODE_RECEIVE__CALLING_AE_TITLES",
+            "US1,US2",
+            "CALLING_AE_TITLES in the environment is no JSON; a list is",
+        ),
+        ("CADNODE_DESTINATIONS", "pacs", "CADNODE_DESTINATIONS in the environment is no JSON"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings(None)
+
+
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CADNODE_RECEIVE__CALLING_AE_TITLES", '["US-ROOM-1", "PACS"]')
+
+    assert load_settings(None).receive.calling_ae_titles == ("US-ROOM-1", "PACS")
+
+
+@pytest.mark.parametrize("variable", [*SECRETS, "CADNODE_PORT", "CADNODE_SERVICE_HOST"])
+def test_secrets_and_the_variables_of_a_cluster_are_let_be(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "tcp://192.0.2.1:104")
+
+    assert load_settings(None) == NodeSettings()
+
+
+def test_the_secrets_are_those_that_the_rooms_read() -> None:
+    assert set(SECRETS) == {SECRET_VARIABLE, PASSPHRASE_VARIABLE}
+
+
+def test_every_pattern_is_told_in_words() -> None:
+    def patterns(model: type[BaseModel]) -> set[str]:
+        schema = json.dumps(model.model_json_schema())
+        return {json.loads(text) for text in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema)}
+
+    assert patterns(NodeSettings) == set(PATTERNS)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes(b"\xef\xbb\xbf[receive]\r\nport = 104\r\n")
+
+    assert load_settings(path).receive.port == 104
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes("[receive]\n# München\n".encode("latin-1"))
+
+    with pytest.raises(SettingsError, match="not UTF-8: line 2 "):
+        load_settings(path)
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
