@@ -28,6 +28,7 @@ from cad_node.encode import (
     load_templates,
     render_preview,
 )
+from cad_node.errors import ModelNotFoundError
 from cad_node.giving_way import GivingWay
 from cad_node.logs import study_context
 from cad_node.networks import load_model
@@ -211,7 +212,15 @@ def find_model(settings: NodeSettings, name: str | None = None) -> Path:
     """Folder of a model, by default of the lesion model: the user's own before the shipped."""
     name = name or settings.pipeline.model
     own = settings.runtime.models_dir
-    if own is not None and (own / name).is_dir():
+    if own is None:
+        return models_dir() / name
+    if not own.is_dir():
+        # Passed over, the shipped model would run where the operator's own was meant.
+        raise ModelNotFoundError(
+            f"runtime.models_dir {own} is no folder that can be read.",
+            "Mend the path, or leave models_dir out to use the shipped models.",
+        )
+    if (own / name).is_dir():
         return own / name
     return models_dir() / name
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cad_node.cli.exit_codes import ALL_DONE, SETTINGS, SOME_FAILED
+from cad_node.cli.jobs import job_console, job_table
 from cad_node.cli.options import Config
-from cad_node.errors import CadNodeError
+from cad_node.errors import CadNodeError, SettingsError
 from cad_node.logs import quiet_libraries
 from cad_node.settings import (
     CStoreDestinationSettings,
@@ -36,7 +38,7 @@ def check(config: Config = None) -> None:
     """
     quiet_libraries()
     settings = load_settings(config)
-    table = Table("what", "result", "detail", title="cad-node check")
+    table = job_table("what", "result", "detail", title="cad-node check")
     worst = ALL_DONE
     for what, test, code in _checks(settings):
         try:
@@ -44,7 +46,7 @@ def check(config: Config = None) -> None:
         except CadNodeError as error:
             worst = max(worst, code)
             table.add_row(what, Text("failed", style="bold red"), Text(str(error)))
-    Console().print(table)
+    job_console().print(table)
     raise typer.Exit(worst)
 
 
@@ -54,10 +56,12 @@ def _checks(settings: NodeSettings) -> list[tuple[str, Callable[[], str], int]]:
     checks: list[tuple[str, Callable[[], str], int]] = [
         ("settings", lambda: "every key is known and within bounds", SETTINGS),
         ("model", lambda: _model(settings), SETTINGS),
+        ("device", lambda: _device(settings), SETTINGS),
         ("templates", lambda: _templates(settings), SETTINGS),
         ("who may send", lambda: _senders(settings), SETTINGS),
         ("encryption", lambda: _encryption(settings.receive), SETTINGS),
         ("port", lambda: _port(settings), SOME_FAILED),
+        ("data folder", lambda: _data_folder(settings), SETTINGS),
         ("disk", lambda: _disk(settings), SOME_FAILED),
         ("results", lambda: _results(settings), SOME_FAILED),
     ]
@@ -119,6 +123,13 @@ def _model(settings: NodeSettings) -> str:
     )
 
 
+def _device(settings: NodeSettings) -> str:
+    from cad_node.networks.runtime import require_device
+
+    require_device(settings.runtime.device)
+    return f"the networks run on {settings.runtime.device}"
+
+
 def _templates(settings: NodeSettings) -> str:
     from cad_node.encode import languages, load_templates
     from cad_node.resources import templates_dir
@@ -140,6 +151,8 @@ def _senders(settings: NodeSettings) -> str:
 
 
 def _port(settings: NodeSettings) -> str:
+    from cad_node.receive.listening import cannot_listen
+
     receive = settings.receive
     family = socket.AF_INET6 if ":" in receive.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -147,18 +160,35 @@ def _port(settings: NodeSettings) -> str:
         try:
             probe.bind((receive.host, receive.port))
         except OSError as error:
-            raise CadNodeError(
-                f"{receive.host}:{receive.port} cannot be listened on: {error.strerror}.",
-                "A running node holds its own port; otherwise choose another receive.port.",
-            ) from error
+            raise cannot_listen(error, receive) from error
     reach = "this machine only" if is_loopback(receive.host) else "the network"
     return f"{receive.host}:{receive.port} is free; reachable from {reach}"
 
 
-def _disk(settings: NodeSettings) -> str:
+def _data_folder(settings: NodeSettings) -> str:
+    """Whether this user can work there. The folder is not made: the node may be another user's."""
     folder = settings.data_dir.resolve()
+    try:
+        there = _nearest(folder)
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} cannot be written to by {getpass.getuser()}: {error.strerror}.",
+            "Set data_dir to a folder of the user that the node runs as, and run this check as that user.",
+        ) from error
+    return f"{getpass.getuser()} can {'write to' if there == folder else 'make'} {folder}"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what there is of the path to it."""
     while not folder.exists():
         folder = folder.parent
+    return folder
+
+
+def _disk(settings: NodeSettings) -> str:
+    folder = _nearest(settings.data_dir.resolve())
     free = shutil.disk_usage(folder).free
     reserve = settings.receive.disk_reserve_bytes
     if free < reserve:

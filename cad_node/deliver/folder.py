@@ -72,10 +72,15 @@ class FolderDestination:
             on_sent(item.sop_instance_uid)
 
     def verify(self) -> None:
-        """Write a file and remove it again."""
+        """Write a file and remove it again; a folder that is not there yet is tried by the nearest around it.
+
+        It is not made: whoever looks may be another user than the node, which then could not write to it.
+        """
         try:
-            self._settings.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._settings.path, prefix=".check-") as probe:
+            folder = self._settings.path
+            while not folder.exists() and folder != folder.parent:
+                folder = folder.parent
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-") as probe:
                 probe.write(b"cad-node")
                 probe.flush()
         except OSError as error:

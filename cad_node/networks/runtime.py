@@ -124,6 +124,27 @@ class LesionModel:
         return np.asarray(logits.double().cpu().numpy(), dtype=np.float64)
 
 
+def require_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises
+    ------
+    ModelError
+        There is no such CUDA device, or torch is built without CUDA.
+    """
+    if device == "cpu":
+        return
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (torch.device(device).index or 0) >= there:
+        usable = (
+            f"{there} usable CUDA device{'s' if there != 1 else ''}" if there else "no usable CUDA device"
+        )
+        raise ModelError(
+            f"The model cannot run on '{device}': this machine has {usable}.",
+            "Set device = 'cpu' under [runtime]." if not there else "Set another device under [runtime].",
+        )
+
+
 def load_model(
     folder: Path, device: str = "cpu", threads: int = 0, *, normal_veto: float | None = None
 ) -> LesionModel:
@@ -148,11 +169,7 @@ def load_model(
         The weights do not fit, or the device cannot be used.
     """
     bundle = load_bundle(folder)
-    if device != "cpu" and not torch.cuda.is_available():
-        raise ModelError(
-            f"The model cannot run on '{device}': this machine has no usable CUDA device.",
-            "Set device = 'cpu' under [runtime].",
-        )
+    require_device(device)
     torch.set_num_threads(threads or os.cpu_count() or 1)
     if normal_veto is not None:
         bundle = replace(bundle, normal_veto=normal_veto)

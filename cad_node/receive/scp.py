@@ -43,6 +43,7 @@ from cad_node.receive.association import (
 from cad_node.receive.connection import Limits
 from cad_node.receive.contexts import supported_contexts
 from cad_node.receive.incoming import IncomingDataset, StoreRequest
+from cad_node.receive.listening import cannot_listen
 from cad_node.receive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, file_header
 from cad_node.receive.server import ReceiveServer
 from cad_node.receive.status import SUCCESS, Refusal, refusal_for, status_dataset
@@ -149,10 +150,7 @@ class StorageScp:
                 (host, self._port), self._settings.maximum_associations, self._associate, self._check
             )
         except OSError as error:
-            raise SettingsError(
-                f"Cannot listen on {self._settings.host} port {self._port}: {error.strerror}.",
-                "Free the port, or change receive.host or receive.port.",
-            ) from error
+            raise cannot_listen(error, self._settings) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="receive", daemon=True
         )

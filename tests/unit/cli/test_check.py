@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import typer
 
-from cad_node.cli.check import _checks
+from cad_node.cli.check import _checks, check
 from cad_node.cli.exit_codes import SETTINGS
-from cad_node.errors import CadNodeError, DestinationUnreachableError
-from cad_node.settings import CStoreDestinationSettings, NodeSettings, ReceiveSettings
+from cad_node.errors import CadNodeError, DestinationUnreachableError, ModelError, SettingsError
+from cad_node.settings import CStoreDestinationSettings, NodeSettings, ReceiveSettings, RuntimeSettings
 from tests.certificates import Authority
 from tests.receiving import Receiver
 
@@ -60,3 +62,60 @@ def test_a_destination_is_echoed_over_tls(authority: Authority) -> None:
             said(NodeSettings(destinations=(plain,)), "destination pacs")
 
     assert answer.startswith(f"answers over TLS; {authority.file} ends in ")
+
+
+def test_looking_makes_no_folder(tmp_path: Path) -> None:
+    settings = NodeSettings(data_dir=tmp_path / "spool" / "node")
+
+    assert said(settings, "data folder").endswith(f" can make {tmp_path}/spool/node")
+    assert said(settings, "destination outbox") == "can be written to"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_one_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SettingsError, match=r"cannot be written to by .*: Not a directory"):
+            said(NodeSettings(data_dir=path), "data folder")
+
+
+def test_a_device_that_this_machine_lacks_fails() -> None:
+    with pytest.raises(ModelError, match="cuda:63"):
+        said(NodeSettings(runtime=RuntimeSettings(device="cuda:63")), "device")
+
+
+def test_a_folder_of_models_that_is_not_there_is_not_passed_over(tmp_path: Path) -> None:
+    settings = NodeSettings(runtime=RuntimeSettings(models_dir=tmp_path / "modles"))
+
+    with pytest.raises(ModelError, match=r"runtime.models_dir .*/modles is no folder"):
+        said(settings, "model")
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [("192.0.2.77", "an address of this machine"), ("cad.invalid", "an address of this machine")],
+)
+def test_an_address_of_another_machine_is_told_from_a_port_that_is_taken(host: str, hint: str) -> None:
+    receive = ReceiveSettings(host=host, port=11999, calling_ae_titles=("SCANNER",))
+
+    with pytest.raises(SettingsError, match=hint):
+        said(NodeSettings(receive=receive), "port")
+
+
+def test_a_port_that_is_taken_is_said_to_be() -> None:
+    with Receiver() as node, pytest.raises(SettingsError, match="A running node holds its own port"):
+        said(NodeSettings(receive=ReceiveSettings(port=node.port)), "port")
+
+
+def test_paths_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    far = tmp_path / ("folder-with-a-long-name-" * 6) / "models"
+    config = tmp_path / "node.toml"
+    config.write_text(f"data_dir = '{tmp_path}/node'\n[runtime]\nmodels_dir = '{far}'\n")
+
+    with pytest.raises(typer.Exit) as ended:
+        check(config)
+
+    assert ended.value.exit_code == SETTINGS
+    cells = re.sub(r"[│\s]", "", capsys.readouterr().out)
+    assert str(far) in cells

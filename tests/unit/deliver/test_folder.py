@@ -174,7 +174,10 @@ def test_a_folder_that_names_no_study_never_becomes_a_path(
 
 def test_verify_leaves_nothing_behind(destination: FolderDestination, outbox: Path) -> None:
     destination.verify()
+    assert not outbox.exists()
 
+    outbox.mkdir()
+    destination.verify()
     assert list(outbox.iterdir()) == []
 
 
