@@ -243,6 +243,8 @@ def _pixel_aspect(dataset: Dataset) -> float:
 def _plausible(row_mm: float, column_mm: float) -> PixelSpacing | None:
     if not all(SMALLEST_MM <= value <= LARGEST_MM for value in (row_mm, column_mm)):
         return None
+    if not 1 / LARGEST_ASPECT <= row_mm / column_mm <= LARGEST_ASPECT:
+        return None
     return PixelSpacing(row_mm, column_mm)
 
 

@@ -181,6 +181,14 @@ def test_the_aspect_of_pixels_is_height_by_width(value: list[int] | None, aspect
         assert tissue_picture(image).aspect == pytest.approx(aspect)
 
 
+@pytest.mark.parametrize(("row_cm", "column_cm"), [(0.01, 0.0001), (0.0001, 0.01), (0.3, 0.002)])
+def test_pixels_many_times_as_high_as_wide_are_no_calibration(row_cm: float, column_cm: float) -> None:
+    image = us_image(delta_x_cm=column_cm, delta_y_cm=row_cm)
+    assert tissue_region(image)[1] is None
+    spaced = us_image(regions=(), attributes={"PixelSpacing": [10 * row_cm, 10 * column_cm]})
+    assert tissue_region(spaced)[1] is None
+
+
 def test_imager_pixel_spacing_is_no_calibration() -> None:
     image = us_image(regions=(), attributes={"ImagerPixelSpacing": [0.2, 0.2]})
     assert tissue_region(image)[1] is None
