@@ -30,6 +30,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import PersonName
 
 from cad_node.domain import is_valid_uid
 from cad_node.errors import StudyError
@@ -201,6 +202,8 @@ def _values(dataset: Dataset, keyword: str) -> Sequence[object]:
     except Exception:  # conversion is lazy, and hostile bytes make pydicom raise nearly anything
         logger.debug("%s could not be converted", keyword)
         return ()
+    if isinstance(value, PersonName):  # its letters are no values
+        value = str(value)
     if value is None or (isinstance(value, str) and not value.strip(" \0")):
         return ()
     if isinstance(value, str | bytes | int | float) or not isinstance(value, Sequence | Iterable):

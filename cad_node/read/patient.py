@@ -29,7 +29,8 @@ def of_one_patient(headers: Iterable[Dataset]) -> bool:
 
 
 def _patient(header: Dataset) -> _Patient:
-    name = text(header, "PatientName").casefold()
+    # Ideographic and phonetic spellings come and go with the sender (PS3.5 section 6.2.1.1).
+    name = text(header, "PatientName").partition("=")[0].casefold()
     return (
         text(header, "PatientID").casefold().lstrip("0"),
         text(header, "PatientBirthDate"),
