@@ -9,6 +9,7 @@ CadNodeError
     InboxFullError
   StudyError
     NoUsableFramesError
+    SeveralPatientsError
     SourceGoneError
     UncalibratedImageError
     PixelDecodeError
@@ -89,6 +90,10 @@ class StudyError(CadNodeError):
 
 class NoUsableFramesError(StudyError):
     """The study holds nothing that could be read at all."""
+
+
+class SeveralPatientsError(StudyError):
+    """The images of a study name different patients: no report can speak of one alone."""
 
 
 class SourceGoneError(StudyError):

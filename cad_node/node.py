@@ -64,6 +64,7 @@ class Node:
             record=self._record,
             reserve_bytes=settings.receive.disk_reserve_bytes,
             writer=settings.jobs.executor_id,
+            may_correct=self.journal.revisions.names_several_patients,
         )
         answers = settings.data_dir / ANSWERS_FOLDER
         self.answers = Inbox(

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from cad_node.domain import ImageReference, Refusal, UltrasoundImage, UltrasoundStudy
-from cad_node.errors import NoUsableFramesError, StudyError
+from cad_node.errors import NoUsableFramesError, SeveralPatientsError, StudyError
 from cad_node.read.calibration import tissue_picture
 from cad_node.read.frames import DecodedImage, LazyFrames
 from cad_node.read.gate import gate, is_own_result, number_of_frames
@@ -47,8 +47,10 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     ------
     NoUsableFramesError
         None of the files can be read.
+    SeveralPatientsError
+        The images name different patients.
     StudyError
-        The files belong to several studies, or to different patients.
+        The files belong to several studies.
     """
     headers: dict[str, tuple[Path, Header]] = {}
     unreadable = 0
@@ -77,10 +79,11 @@ def read_study(paths: Sequence[Path], *, breast_only: bool = False) -> Ultrasoun
     received = {uid: found for uid, found in headers.items() if not is_own_result(found[1].dataset)}
     headers = received or headers
     if not of_one_patient(header.dataset for _, header in headers.values()):
-        raise StudyError(
+        raise SeveralPatientsError(
             "The images of this study name different patients.",
-            "A report would stand in the record of one and speak of the other. Have the study corrected, or "
-            "analyse the files of each patient alone with cad-node process.",
+            "A report would stand in the record of one and speak of the other. Have the study corrected in the PACS "
+            "and sent again: it is analysed once all its images name one patient. Where they are two patients' "
+            "indeed, analyse the files of each alone with cad-node process, then: cad-node jobs dismiss.",
             study_instance_uid=next(iter(studies)),
         )
     decoded = DecodedImage()

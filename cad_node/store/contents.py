@@ -13,10 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
+from pydicom import dcmread
+
 # Below a spool's root: another content under UIDs that were taken.
 CONFLICTS_FOLDER = "conflicts"
 
 _CHUNK_BYTES = 1 << 20
+# What says how the bytes of Pixel Data are to be read (PS3.3 C.7.6.3).
+_SHAPE = (
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
 # The node's own is 300 bytes; a number that is no length must not be read into memory.
 _LONGEST_META_BYTES = 1 << 20
 
@@ -45,12 +60,23 @@ def same_dataset(content: bytes | Path, stored: Path) -> bool:
     with opened(content) as one, stored.open("rb") as other:
         one.seek(_dataset_offset(one))
         other.seek(_dataset_offset(other))
-        while True:
-            left, right = one.read(_CHUNK_BYTES), other.read(_CHUNK_BYTES)
-            if left != right:
-                return False
-            if not left:
-                return True
+        return _same_rest(one, other)
+
+
+def same_pixels(content: bytes | Path, stored: Path) -> bool:
+    """Whether two files hold the same Pixel Data, byte for byte, however their headers differ.
+
+    Not told of a deflated data set, of one without pixels, or under two transfer syntaxes.
+    """
+    with opened(content) as one, stored.open("rb") as other:
+        headers = [dcmread(file, stop_before_pixels=True) for file in (one, other)]
+        syntax = headers[0].file_meta.TransferSyntaxUID
+        if syntax.is_deflated or any(
+            headers[0].get(keyword) != headers[1].get(keyword) for keyword in _SHAPE
+        ):
+            return False
+        # Both stand where their Pixel Data begin.
+        return syntax == headers[1].file_meta.TransferSyntaxUID and _same_rest(one, other, at_least=1)
 
 
 def conflict_path(root: Path, path: PurePosixPath, dataset_sha256: str) -> Path:
@@ -64,6 +90,18 @@ def opened(content: bytes | Path) -> Iterator[BinaryIO]:
     """A received file to read from, whether it is in memory or on the disk."""
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
         yield file
+
+
+def _same_rest(one: BinaryIO, other: BinaryIO, at_least: int = 0) -> bool:
+    """Whether two files are the same from where they stand, and so many bytes at least."""
+    size = 0
+    while True:
+        left, right = one.read(_CHUNK_BYTES), other.read(_CHUNK_BYTES)
+        if left != right:
+            return False
+        if not left:
+            return size >= at_least
+        size += len(left)
 
 
 def _dataset_offset(file: BinaryIO) -> int:

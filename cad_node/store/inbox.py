@@ -1,6 +1,6 @@
 """The spool: received instances, exactly as they came, one file each.
 
-    ROOT/studies/STUDY/SERIES/SOP.dcm    what was received, never changed
+    ROOT/studies/STUDY/SERIES/SOP.dcm    what was received, never changed; replaced only by a correction
     ROOT/conflicts/STUDY/SERIES/...      another content under UIDs that were taken
     ROOT/incoming-NODE/                  what a node is writing; its leftovers go at its start
     ROOT/removing/STUDY/...              what an operator has removed, on its way out
@@ -36,6 +36,7 @@ from cad_node.store.contents import (
     digests_of,
     opened,
     same_dataset,
+    same_pixels,
 )
 from cad_node.store.retention import put_back_left_over
 
@@ -67,12 +68,20 @@ class Inbox:
         What must stay free in the file system.
     writer
         Name of the node, where several share the spool.
+    may_correct
+        Whether images of a study are to be taken with new headers, by its UID.
     """
 
     def __init__(
-        self, root: Path, record: Callable[[StoredInstance], bool], reserve_bytes: int, writer: str = ""
+        self,
+        root: Path,
+        record: Callable[[StoredInstance], bool],
+        reserve_bytes: int,
+        writer: str = "",
+        may_correct: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.root = root
+        self._may_correct = may_correct
         self._writer = writer
         self._record = record
         self._reserve_bytes = reserve_bytes
@@ -100,7 +109,8 @@ class Inbox:
         """Make an instance safe and record it; once this returns, it survives a power cut.
 
         The same instance again changes nothing. Another data set under the same
-        UIDs is kept aside, and the first stays.
+        UIDs is kept aside, and the first stays; where the study may be corrected and
+        the pixels are the same, the new one counts and the first is kept aside.
 
         Raises
         ------
@@ -164,9 +174,12 @@ class Inbox:
     def _store(self, received: ReceivedInstance, path: PurePosixPath) -> StoredInstance:
         target = self.root / path
         if target.exists():
-            if not same_dataset(received.part10, target):
+            if same_dataset(received.part10, target):
+                return _describe(self.root, path)
+            if not self._corrects(received, target):
                 self._keep_aside(received, path)
-            return _describe(self.root, path)
+                return _describe(self.root, path)
+            self._keep_former(path)
         digests, size = self._write(received.part10, target)
         return StoredInstance(
             study_instance_uid=received.study_instance_uid,
@@ -190,6 +203,27 @@ class Inbox:
         logger.warning(
             "Instance %s came again with another content; the first is used, the other kept under conflicts",
             received.sop_instance_uid,
+        )
+
+    def _corrects(self, received: ReceivedInstance, target: Path) -> bool:
+        """Whether a data set brings new headers for the pixels that are there, and they are waited for."""
+        if not self._may_correct(received.study_instance_uid):
+            return False
+        try:
+            return same_pixels(received.part10, target)
+        except Exception:  # damaged, it may make a reader raise anything
+            return False
+
+    def _keep_former(self, path: PurePosixPath) -> None:
+        """Keep a file aside that is about to be replaced."""
+        with (self.root / path).open("rb") as content:
+            aside = conflict_path(self.root, path, digests_of(content).dataset)
+        if not aside.exists():
+            self._make_safe_folder(aside.parent)
+            aside.hardlink_to(self.root / path)
+            _sync(aside.parent, os.fsync)
+        logger.info(
+            "an image came again with new headers; they count, and the former are kept under conflicts"
         )
 
     def _write(self, content: bytes | Path, target: Path) -> tuple[Digests, int]:

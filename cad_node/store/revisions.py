@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from cad_node.domain import MadeBy
+from cad_node.errors import SeveralPatientsError
 from cad_node.store.database import reading
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState
@@ -143,6 +144,19 @@ class Revisions:
         )
 
     # Looking
+
+    def names_several_patients(self, study_instance_uid: str) -> bool:
+        """Whether a study failed as its images name different patients, and was never analysed."""
+        mine = revisions.c.study_instance_uid == study_instance_uid
+        with self._reading.begin() as connection:
+            return bool(
+                connection.scalar(
+                    sa.select(
+                        sa.exists().where(mine, revisions.c.error == SeveralPatientsError.__name__)
+                        & ~sa.exists().where(mine, revisions.c.state == RevisionState.DONE)
+                    )
+                )
+            )
 
     def get(self, study_instance_uid: str, revision: str) -> RevisionRecord | None:
         """One revision of a study."""
