@@ -32,6 +32,12 @@ Rejection = tuple[int, int, int]
 CALLED_AE_TITLE_NOT_RECOGNISED: Rejection = (1, 1, 7)
 CALLING_AE_TITLE_NOT_RECOGNISED: Rejection = (1, 1, 3)
 LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2)
+# What each says to whoever reads the log.
+REJECTED_FOR = {
+    CALLED_AE_TITLE_NOT_RECOGNISED: "that called AE title is not receive.ae_title",
+    CALLING_AE_TITLE_NOT_RECOGNISED: "its AE title is not in receive.calling_ae_titles",
+    LOCAL_LIMIT_EXCEEDED: "receive.maximum_associations are open already; it may try again",
+}
 
 # The retired classes are storage classes too, which pynetdicom does not know.
 _SERVICES = {
@@ -158,7 +164,13 @@ class NodeAssociation(Association):
             self.acceptor.supported_contexts = self._contexts(request)
             self.acse.negotiate_association()
             return
-        logger.warning("Association rejected with result, source, reason %s", rejection)
+        logger.warning(
+            "Association of %a at %s, which calls %a, rejected: %s",
+            request.calling_ae_title,
+            self._peer,
+            request.called_ae_title,
+            REJECTED_FOR[rejection],
+        )
         self.acse.send_reject(*rejection)
         self.kill()
 

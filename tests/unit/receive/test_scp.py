@@ -76,25 +76,32 @@ def test_other_classes_are_rejected_but_the_association_stands(receiver):
         assert sender.results == [3, 0]  # abstract syntax not supported, acceptance
 
 
-def test_a_wrong_called_ae_title_is_rejected(receiver):
+def test_a_wrong_called_ae_title_is_rejected(receiver, caplog):
     with Sender(receiver.port, called="OTHER") as sender:
         assert sender.rejection == (1, 1, 7)
 
+    assert "which calls 'OTHER', rejected: that called AE title is not receive.ae_title" in caplog.text
 
-def test_an_unknown_calling_ae_title_is_rejected():
+
+def test_an_unknown_calling_ae_title_is_rejected(caplog):
     with Receiver(calling_ae_titles=("SCANNER", "OTHER")) as receiver:
         with Sender(receiver.port, calling="NOBODY") as sender:
             assert sender.rejection == (1, 1, 3)
+        assert (
+            "Association of 'NOBODY' at 127.0.0.1, which calls 'CADNODE', rejected: its AE title"
+            in caplog.text
+        )
         with Sender(receiver.port, calling="OTHER") as sender:
             assert sender.established
 
 
-def test_one_association_too_many_is_rejected_for_now():
+def test_one_association_too_many_is_rejected_for_now(caplog):
     with Receiver(maximum_associations=1) as receiver:
         with Sender(receiver.port) as first:
             assert first.established
             with Sender(receiver.port) as second:
                 assert second.rejection == (2, 3, 2)
+            assert "maximum_associations are open already" in caplog.text
             assert first.echo() == 0
         assert wait_until(lambda: send(receiver.port, [us_image(**SMALL)]) == [0])
 
