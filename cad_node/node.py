@@ -58,6 +58,12 @@ class Node:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
         self.journal = Journal.open(settings)
+        try:
+            self.journal.executor_name.claim(settings.jobs.executor_id)
+        except BaseException:
+            self.journal.close()
+            self._lock.close()
+            raise
         self.results = ResultStore(settings.data_dir / RESULTS_FOLDER)
         self.inbox = Inbox(
             settings.data_dir / INBOX_FOLDER,

@@ -266,6 +266,7 @@ class JobEngine:
 
     def _reconcile(self) -> None:
         """Have whatever the journal counts as started really be on its way."""
+        self._journal.executor_name.keep()
         for record in self._journal.revisions.started():
             known = self._workflows.is_known(record)
             if record.made_for:

@@ -27,6 +27,7 @@ from cad_node.store.answers import Answers
 from cad_node.store.commitments import Commitments
 from cad_node.store.database import cause_of, insert_if_absent, postgres_engine, reading, sqlite_engine
 from cad_node.store.dismissals import Dismissals, is_dismissed, withdraw_newest
+from cad_node.store.executor_name import ExecutorName
 from cad_node.store.instance_sets import revision_of, unlisted_files
 from cad_node.store.lifetime import Lifetime, seed_days
 from cad_node.store.outgoing import Outgoing
@@ -77,6 +78,7 @@ class Journal:
         self._engine = engine
         self._reading = reading(engine)
         self._clock = clock
+        self.executor_name = ExecutorName(engine)
         self.outgoing = Outgoing(engine, clock)
         self.taken = Taken(engine, clock)
         self.commitments = Commitments(engine, clock)
@@ -104,7 +106,8 @@ class Journal:
         return cls(sqlite_engine(settings.data_dir / JOURNAL_FILE, explicit_begin=True), clock)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, and the node's name."""
+        self.executor_name.release()
         self._engine.dispose()
 
     def _create(self) -> None:
