@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cad_node import __version__
 from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
@@ -31,9 +31,6 @@ from cad_node.encode import (
 from cad_node.errors import ModelNotFoundError
 from cad_node.giving_way import GivingWay
 from cad_node.logs import study_context
-from cad_node.networks import load_model
-from cad_node.networks.annotation_model import load_annotation_bundle, load_annotation_model
-from cad_node.networks.bundle import Bundle, load_bundle
 from cad_node.pipeline.clean import Cleaner, Surroundings
 from cad_node.pipeline.run import Steps, analyse
 from cad_node.pipeline.segment import find_lesions
@@ -44,6 +41,12 @@ from cad_node.result_files import StudySummary, write_objects, write_pages, writ
 from cad_node.settings import NodeSettings
 from cad_node.store.results import INVALID_FOLDER
 from cad_node.variants import all_variants
+
+if TYPE_CHECKING:
+    from cad_node.networks.bundle import Bundle
+
+# `cad_node.networks` is imported where a network is needed: torch and MONAI take seconds and hundreds
+# of megabytes, and this module is part of every process of a node.
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +164,8 @@ def load_processor(settings: NodeSettings) -> Processor:
     ModelError, TemplateError
         What was named in the settings is absent or not what it claims to be.
     """
+    from cad_node.networks import load_model
+
     threads = network_threads(settings)
     pipeline = settings.pipeline
     model = load_model(
@@ -190,6 +195,8 @@ def load_cleaner(settings: NodeSettings, *, with_notes: bool = True) -> Cleaner:
     ModelError
         The annotation model is absent or not what it claims to be.
     """
+    from cad_node.networks.annotation_model import load_annotation_model
+
     threads = network_threads(settings)
     folder = find_model(settings, settings.pipeline.annotation_model)
     network = load_annotation_model(folder, threads=threads)
@@ -236,6 +243,8 @@ def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> 
     ModelError
         The annotation model is absent or not what it claims to be.
     """
+    from cad_node.networks.annotation_model import load_annotation_bundle
+
     annotations = load_annotation_bundle(find_model(settings, settings.pipeline.annotation_model))
     # What is not set is left out: a setting that a later version adds gives nobody new UIDs.
     chosen = settings.pipeline.model_dump(mode="json", exclude_none=True)
@@ -260,6 +269,8 @@ def making(settings: NodeSettings) -> MadeBy:
     ModelError
         A model is absent or not what it claims to be.
     """
+    from cad_node.networks.bundle import load_bundle
+
     made_by = provenance(settings, load_bundle(find_model(settings)), ())
     model = f"{made_by.model_name} {made_by.model_version}"[:160]
     return MadeBy(_digest(settings, made_by), model, made_by.model_sha256)

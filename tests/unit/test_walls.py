@@ -1,6 +1,9 @@
 """Which room may know which library, and which room may import which other."""
 
 import ast
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,7 @@ def _modules() -> list[tuple[str, Path]]:
     ]
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -98,14 +102,21 @@ def test_no_room_imports_a_later_room_or_a_door(room: str, path: Path) -> None:
 
 
 def test_the_domain_knows_only_the_standard_library_and_numpy() -> None:
-    import sys
-
     names = {name for path in (PACKAGE / "domain").glob("*.py") for name in _imports(path)}
     own = {name for name in names if name.startswith("cad_node.domain.")}
     foreign = {name.split(".")[0] for name in names - own} - set(sys.stdlib_module_names)
 
     assert own
     assert foreign <= {"numpy"}
+
+
+def test_torch_waits_until_a_network_is_loaded() -> None:
+    """It takes seconds, and with MONAI 300 MB: a worker of a test, or one that is told no, goes without."""
+    seen = "import sys, cad_node.workers; print(*{'torch', 'monai', 'onnxruntime'} & sys.modules.keys())"
+
+    said = subprocess.run([sys.executable, "-c", seen], check=True, capture_output=True, text=True)
+
+    assert said.stdout.split() == []
 
 
 def test_every_room_stands_in_the_table() -> None:
