@@ -1,4 +1,4 @@
-"""`cad-node decide`: thresholds, veto and temperature from the folds that models made alike were tested on."""
+"""`cad-node decide`: threshold, temperature and abstention from the folds that models made alike were tested on."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ def decide(
         str | None, typer.Option("--version", help="Version of the models; default: their own.")
     ] = None,
 ) -> None:
-    """Choose thresholds, veto, temperature and abstention on many images in place of a tenth.
+    """Choose threshold, temperature and abstention on many images in place of a tenth.
 
     Each of the five models of the protocol `folds` looks at the fold that it has not seen. How
     a model is run is then chosen on the other four folds, and for the one trained on all folds on
-    all five. Weights stay as they are; score what is written with `cad-node evaluate --protocol folds`.
+    all five; the veto by each on its own validation images. Weights stay as they are. Score what
+    is written with `cad-node evaluate --protocol folds`.
     """
-    from cad_node.train.decide_across import decide_across, look, write_decided
+    from cad_node.train.decide_across import Looker, decide_across, write_decided
     from cad_node.train.of_all_folds import refuse_as_evidence
     from cad_node.train.protocols import find_protocol, match, missing_message, model_folders
 
@@ -63,10 +64,11 @@ def decide(
         raise SettingsError(f"Two of {', '.join(names)} have one name.", "Rename the folder of one of them.")
     refuse_as_evidence(protocol, parts, shipped)
     with tasks_progress(console) as advance:
-        tested = look(protocol, parts, data, clean_cache, report, threads, advance)
+        looker = Looker(data, clean_cache, report, threads, advance)
+        looked, own = looker.tested(protocol, parts), looker.validated(shipped)
     table = Table("model", "threshold", "temperature", "veto from", "image's share", "class named from")
     with console.status("choosing"):
-        decided = decide_across(protocol, tested, shipped)
+        decided = decide_across(protocol, looked, shipped, own)
     for one in decided:
         write_decided(one, output / one.model.name, version)
         now = one.decisions

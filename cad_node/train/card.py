@@ -155,9 +155,9 @@ def _decided(data: Mapping[str, Any]) -> str:
         )
     folds = ", ".join(map(str, on["folds"]))
     return (
-        "Thresholds, veto and temperature were chosen\n"
+        "Threshold, temperature and abstention were chosen\n"
         f"on {on['images']} images of the folds {folds}, each looked at by one of {len(on['models'])} models "
-        "made alike\nthat had not seen it (`cad-node decide`)."
+        "made alike\nthat had not seen it (`cad-node decide`); the veto on the validation groups."
     )
 
 
@@ -238,7 +238,7 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
         return f"Test fold {folds}, no image of which was seen before. "
     parts = scorecard["protocol"]["parts"]
     across = all(part.get("decided_on") for part in parts)
-    source = "what the others were tested with" if across else "its own validation groups"
+    source = "from what the others were tested with, and a veto from" if across else "and a veto from"
     rows = "\n".join(
         f"- {part['tested_on']}: `{part['model']}`, sha256 `{part['sha256'][:12]}…`, trained on {part['trained_on']}"
         for part in parts
@@ -246,7 +246,7 @@ def _tested(scorecard: Mapping[str, Any]) -> str:
     return (
         "The weights of this folder have learned from every fold, so that no image is left to test them on.\n"
         f"The figures are those of {len(parts)} models of the same network, each tested on what it had not "
-        f"seen, with\nthresholds and a veto from {source}:\n\n{rows}\n\n"
+        f"seen, with\nthresholds {source}\nits own validation groups:\n\n{rows}\n\n"
     )
 
 

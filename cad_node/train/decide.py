@@ -72,18 +72,32 @@ def decide(
 
 
 def choose(
-    seen: Sequence[Evidence], flips: bool, aim: float = ABSTENTION_AIM, lesions_lost: float = LESIONS_LOST
+    seen: Sequence[Evidence],
+    flips: bool,
+    aim: float = ABSTENTION_AIM,
+    lesions_lost: float = LESIONS_LOST,
+    own: Sequence[Evidence] | None = None,
 ) -> Decisions:
-    """Settings that serve what was seen best, at `THRESHOLDS`; `flips` is whether the mirrored view was, too.
+    """Settings that serve what was seen best.
 
-    `aim` and `lesions_lost` as in `decide`.
+    Parameters
+    ----------
+    seen
+        At `THRESHOLDS`.
+    flips
+        Whether the mirrored view was seen, too.
+    aim, lesions_lost
+        As in `decide`.
+    own
+        What chooses the veto in place of `seen`: where that is by other networks made alike. How
+        normal a lesion looks differs from one to the next more than all else.
     """
     threshold = max(THRESHOLDS, key=lambda value: _lesion_dice(seen, value))
     chosen = Decisions(threshold=threshold, normal_veto=1.1, flips=flips)
     # The veto reads calibrated probabilities, so the temperature comes before it, from the masks
     # that the threshold alone gives, and again from those that are left.
     chosen = replace(chosen, temperature=_temperature(seen, chosen))
-    chosen = choose_veto(seen, chosen, lesions_lost)
+    chosen = choose_veto(seen if own is None else own, chosen, lesions_lost)
     chosen = replace(chosen, temperature=_temperature(seen, chosen))
     logits, target = _answers(seen, chosen)
     return replace(chosen, abstain_below=choose_height(softmax(logits / chosen.temperature), target, aim))

@@ -1,9 +1,10 @@
 """Chooses how models of a protocol are run on what they were tested with, each on the others' tests.
 
-A tenth of the training images is few to choose a veto or a temperature on: 52 lesions of BUSI
+A tenth of the training images is few to choose a threshold or a temperature on: 60 images of BUSI
 a fold. Models made alike, each without the folds that it is tested on, answer for every image
 once without having seen it. What serves four folds is used on the fifth, which stays unseen by
-the choice; what serves all of them is used by the model that has learned from all.
+the choice; what serves all of them is used by the model that has learned from all. The veto alone
+is still chosen by each model on its own validation images: it differs from model to model.
 """
 
 from __future__ import annotations
@@ -18,23 +19,29 @@ from typing import Any
 from cad_node.errors import SettingsError
 from cad_node.networks import load_bundle, load_model
 from cad_node.networks.bundle import TRAIN_FILE
+from cad_node.train.data import Sample
 from cad_node.train.decide import THRESHOLDS, choose
 from cad_node.train.evidence import Evidence, evidence_from_json, evidence_to_json, gather
 from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.kept import Kept, made_by
+from cad_node.train.learned import read_learned
 from cad_node.train.of_all_folds import refuse_as_evidence
 from cad_node.train.protocols import Part, Protocol, samples_of
-from cad_node.train.run import settings_from_json
+from cad_node.train.run import settings_from_json, training_data
 from cad_node.train.scoring import Advance
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What the model of one part said of the images that it is tested on; `images` is how many there are."""
+    """What the model of one part said of the images that it is tested on; `images` is how many there are.
+
+    `own` is what it said of those that validated its training.
+    """
 
     part: Part
     model: Path
     seen: tuple[Evidence, ...]
+    own: tuple[Evidence, ...]
     images: int
 
 
@@ -47,43 +54,78 @@ class Decided:
     chosen_on: Mapping[str, Any]
 
 
-def look(
-    protocol: Protocol,
-    models: Mapping[str, Path],
-    data: Path,
-    clean: Path | None,
-    keep: Path,
-    threads: int,
-    advance: Advance,
-) -> list[Looked]:
-    """What each model of a protocol says of the images that it has not seen, and of their cleaned copies.
+class Looker:
+    """Asks models for evidence, once: what was seen is kept, so that an interrupted run goes on.
 
     Parameters
     ----------
-    models
-        Folder of the model of each part; parts without one are left out.
+    data, clean
+        The images, and their copies without annotations where there are any.
     keep
-        Folder in which finished parts are kept, so that an interrupted run goes on.
+        Folder in which what was seen is kept.
     """
-    kept = Kept(keep, evidence_to_json, evidence_from_json)
-    looked = []
-    for part in protocol.parts:
-        if part.name not in models:
-            continue
-        samples, _ = samples_of(part, protocol, data)
-        model = load_model(models[part.name], threads=threads)
-        origin = made_by(model.bundle.sha256, data, samples, clean)
-        seen = kept.find(part.name, origin)
+
+    def __init__(self, data: Path, clean: Path | None, keep: Path, threads: int, advance: Advance) -> None:
+        self._data = data
+        self._clean = clean
+        self._kept = Kept(keep, evidence_to_json, evidence_from_json)
+        self._threads = threads
+        self._advance = advance
+
+    def tested(self, protocol: Protocol, models: Mapping[str, Path]) -> list[Looked]:
+        """What each model of a protocol says of the images that it is tested on; `models` by the part's name."""
+        looked = []
+        for part in protocol.parts:
+            if part.name in models:
+                model = models[part.name]
+                samples, _ = samples_of(part, protocol, self._data)
+                seen = self._look(part.name, model, samples)
+                looked.append(Looked(part, model, seen, self.validated(model), len(samples)))
+        return looked
+
+    def validated(self, model: Path) -> tuple[Evidence, ...]:
+        """What a model says of the images that validated its training.
+
+        Raises
+        ------
+        SettingsError
+            They cannot be told from those that it has learned from.
+        """
+        train = json.loads((model / TRAIN_FILE).read_text(encoding="utf-8"))
+        learned, seed = read_learned(model), settings_from_json(train["settings"]).seed
+        data = training_data(
+            self._data,
+            tuple(sorted(learned.folds)),
+            seed,
+            tuple(sorted(learned.datasets)),
+            learned.kind,
+            learned.stages,
+        )
+        described = data.describe()
+        if any(described[key] != train["data"].get(key) for key in ("training", "validation")):
+            raise SettingsError(
+                f"{self._data} holds other images than {model.name} learned from.",
+                "Name the folder that it was trained with.",
+            )
+        return self._look(f"{model.name}-validation", model, data.split.validation)
+
+    def _look(self, title: str, model: Path, samples: Sequence[Sample]) -> tuple[Evidence, ...]:
+        loaded = load_model(model, threads=self._threads)
+        origin = made_by(loaded.bundle.sha256, self._data, samples, self._clean)
+        seen = self._kept.find(title, origin)
         if seen is None:
-            seen = gather(model, data, samples, THRESHOLDS, clean, partial(advance, part.name))
-            kept.keep(part.name, origin, seen)
-        advance(part.name, len(samples), len(samples))
-        looked.append(Looked(part, models[part.name], tuple(seen), len(samples)))
-    return looked
+            seen = gather(loaded, self._data, samples, THRESHOLDS, self._clean, partial(self._advance, title))
+            self._kept.keep(title, origin, seen)
+        self._advance(title, len(samples), len(samples))
+        return tuple(seen)
 
 
-def decide_across(protocol: Protocol, looked: Sequence[Looked], model: Path) -> list[Decided]:
+def decide_across(
+    protocol: Protocol, looked: Sequence[Looked], model: Path, own: Sequence[Evidence]
+) -> list[Decided]:
     """How each model of a protocol, and at last the one in folder `model`, is to be run.
+
+    `own` is what that one says of the images that validated its training.
 
     Raises
     ------
@@ -101,8 +143,8 @@ def decide_across(protocol: Protocol, looked: Sequence[Looked], model: Path) -> 
                 f"All parts of {protocol.name} are tested on the same images: none is left to choose on.",
                 "Take a protocol of several folds.",
             )
-        decided.append(_decide(one.model, others, flips))
-    return [*decided, _decide(model, looked, flips)]
+        decided.append(_decide(one.model, one.own, others, flips))
+    return [*decided, _decide(model, own, looked, flips)]
 
 
 def write_decided(one: Decided, folder: Path, version: str | None = None) -> str:
@@ -125,8 +167,8 @@ def _share_images(one: Part, other: Part) -> bool:
     return bool(one.folds & other.folds and one.datasets & other.datasets)
 
 
-def _decide(model: Path, looked: Sequence[Looked], flips: bool) -> Decided:
-    decisions = choose([seen for one in looked for seen in one.seen], flips)
+def _decide(model: Path, own: Sequence[Evidence], looked: Sequence[Looked], flips: bool) -> Decided:
+    decisions = choose([seen for one in looked for seen in one.seen], flips, own=own)
     return Decided(
         model,
         decisions,

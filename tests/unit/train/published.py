@@ -12,6 +12,7 @@ import torch
 from cad_node.networks.lesion_network import build
 from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.loop import TrainSettings
+from cad_node.train.run import training_data
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
 _COLUMNS = ("dataset", "image", "label", "group", "conflicting_labels", "fold")
@@ -64,11 +65,14 @@ def write_data(folder: Path, per_fold: int = 2, folds=(1, 2, 5)) -> Path:
     return write_manifest(folder, rows)
 
 
-def write_model(folder: Path, name: str, folds, size_px=64) -> Path:
-    """A model folder, not trained, that says it has learned from these folds of both data sets."""
+def write_model(folder: Path, name: str, folds, size_px=64, data: Path | None = None) -> Path:
+    """A model folder, not trained, that says it has learned from these folds of both data sets, or of `data`."""
     torch.manual_seed(len(folds))
-    origin = Origin({"folds": list(folds), "datasets": ["BUS-BRA", "BUSI"]}, "cad-node train")
+    described = {"folds": list(folds), "datasets": ["BUS-BRA", "BUSI"]}
+    if data is not None:
+        described = training_data(data, tuple(folds), TrainSettings.seed).describe()
     settings = TrainSettings(network=SMALL, size_px=size_px)
+    origin = Origin(described, "cad-node train")
     export_bundle(build(SMALL).eval(), settings, Decisions(), origin, folder / name, "1.0.0")
     return folder / name
 

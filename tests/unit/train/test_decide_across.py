@@ -1,11 +1,13 @@
 """How the models of the folds are run is chosen on each other's tests, and never on their own."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from cad_node.cli.decide import decide as decide_command
+from cad_node.cli.evaluate import evaluate
 from cad_node.errors import SettingsError
 from cad_node.networks import load_bundle
 from cad_node.train import decide_across as across
@@ -25,16 +27,16 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("models")
     for fold in FOLDS:
-        write_model(folder, f"folds-{fold}", sorted({*FOLDS} - {fold}))
+        write_model(folder, f"folds-{fold}", sorted({*FOLDS} - {fold}), data=data)
     return folder
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("shipped"), "breast", FOLDS)
+def shipped(tmp_path_factory, data):
+    return write_model(tmp_path_factory.mktemp("shipped"), "breast", FOLDS, data=data)
 
 
 def _seen(looks_normal, *, sure, lesion):
@@ -45,30 +47,44 @@ def _seen(looks_normal, *, sure, lesion):
     return Evidence("BUSI", "g", int(lesion), 100 * lesion, dict.fromkeys(THRESHOLDS, found))
 
 
+PLAIN = [_seen(0.02, sure=4.0, lesion=True)] * 30 + [_seen(0.6, sure=4.0, lesion=False)] * 5
+STRANGE = [_seen(0.7, sure=9.0, lesion=True)] * 30 + [_seen(0.9, sure=9.0, lesion=False)] * 30
+
+
 def _looked(models, odd=None):
     """Five parts that saw the same, but for the `odd` one, whose lesions look normal and are named too surely."""
-    plain = [_seen(0.02, sure=4.0, lesion=True)] * 30 + [_seen(0.6, sure=4.0, lesion=False)] * 5
-    strange = [_seen(0.7, sure=9.0, lesion=True)] * 30 + [_seen(0.9, sure=9.0, lesion=False)] * 30
     return [
-        Looked(part, models / part.name, tuple(strange if part.name == odd else plain), 35)
+        Looked(part, models / part.name, tuple(STRANGE if part.name == odd else PLAIN), tuple(PLAIN), 35)
         for part in PROTOCOL.parts
     ]
 
 
+def _decided(models, shipped, odd=None, own=PLAIN):
+    return {one.model.name: one for one in decide_across(PROTOCOL, _looked(models, odd), shipped, own)}
+
+
 def test_a_fold_has_no_say_in_how_its_own_model_is_run(models, shipped):
-    before = {one.model.name: one.decisions for one in decide_across(PROTOCOL, _looked(models), shipped)}
-    odd = {one.model.name: one for one in decide_across(PROTOCOL, _looked(models, "folds-3"), shipped)}
-    same = [name for name, one in odd.items() if one.decisions == before[name]]
+    before, after = _decided(models, shipped), _decided(models, shipped, "folds-3")
+    same = [name for name, one in after.items() if one.decisions == before[name].decisions]
     assert same == ["folds-3"]
-    assert odd["folds-3"].chosen_on["folds"] == [1, 2, 4, 5]
-    assert odd["folds-3"].chosen_on["images"] == 4 * 35
-    assert odd["breast"].chosen_on["folds"] == [1, 2, 3, 4, 5]
-    assert [one["name"] for one in odd["breast"].chosen_on["models"]] == [f"folds-{n}" for n in FOLDS]
+    assert after["folds-3"].chosen_on["folds"] == [1, 2, 4, 5]
+    assert after["folds-3"].chosen_on["images"] == 4 * 35
+    assert after["breast"].chosen_on["folds"] == [1, 2, 3, 4, 5]
+    assert [one["name"] for one in after["breast"].chosen_on["models"]] == [f"folds-{n}" for n in FOLDS]
+
+
+def test_the_veto_is_chosen_by_each_model_on_its_own_validation_images(models, shipped):
+    """Lesions look normal to one model and not to the next."""
+    before, after = _decided(models, shipped), _decided(models, shipped, own=STRANGE)
+    moved = [
+        name for name, one in after.items() if one.decisions.normal_veto > before[name].decisions.normal_veto
+    ]
+    assert moved == ["breast"]
 
 
 def test_without_one_of_the_folds_nothing_is_decided(models, shipped):
     with pytest.raises(SettingsError, match="folds-5 of folds would be missing"):
-        decide_across(PROTOCOL, _looked(models)[:-1], shipped)
+        decide_across(PROTOCOL, _looked(models)[:-1], shipped, PLAIN)
 
 
 def _decide(data, models, shipped, output, **options):
@@ -98,6 +114,21 @@ def test_models_are_written_anew_with_the_weights_that_they_had(written, models,
     assert "Not scored: do not use." in card
 
 
+def test_figures_say_on_what_the_thresholds_were_chosen(written, data, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(written, models)
+    evaluate(
+        data=data, protocol="folds", models=models, report=tmp_path / "report", threads=1,
+        evidence_for=str(models / "breast"),
+    )  # fmt: skip
+    card = (models / "breast" / "docs" / "README.md").read_text()
+    assert (
+        "thresholds from what the others were tested with, and a veto from\nits own validation groups" in card
+    )
+    parts = json.loads((models / "breast" / "scorecard.json").read_text())["protocol"]["parts"]
+    assert [part["decided_on"] for part in parts][:2] == ["fold 2, 3, 4, 5", "fold 1, 3, 4, 5"]
+
+
 def test_what_was_seen_is_kept(written, data, models, shipped, monkeypatch):
     def never(*_):
         raise AssertionError("seen before")
@@ -108,6 +139,12 @@ def test_what_was_seen_is_kept(written, data, models, shipped, monkeypatch):
     }
     _decide(data, models, shipped, written, version="1.1.0")
     assert {name: load_bundle(written / name).sha256 for name in before} == before
+
+
+def test_other_images_than_those_of_the_training_are_refused(models, shipped, tmp_path):
+    other = write_data(tmp_path / "data", per_fold=2, folds=FOLDS)
+    with pytest.raises(SettingsError, match="holds other images than folds-1 learned from"):
+        _decide(other, models, shipped, tmp_path / "out")
 
 
 def test_missing_models_are_named_with_their_commands(data, models, shipped, tmp_path):
