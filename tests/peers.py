@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,17 +29,23 @@ from tests.certificates import Authority
 _PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def find_free_port() -> int:
+    """A TCP port on loopback that nobody listens on, for a peer that is about to.
+
+    Below those that the system hands out: until the peer listens, no outgoing connection
+    and no server on port 0, of whatever other test, can take it.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_768)  # a generator that no test seeds
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Call it for a TCP port on loopback that nobody listens on."""
-    return _free_port
+    return find_free_port
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +62,8 @@ class Orthanc:
 
     def __init__(self, folder: Path, **configuration: Any) -> None:
         self.folder = folder
-        self.dicom_port = _free_port()
-        self.http_port = _free_port()
+        self.dicom_port = find_free_port()
+        self.http_port = find_free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.dicomweb_url = f"{self.url}/dicom-web"
         self._process: subprocess.Popen[bytes] | None = None
@@ -180,7 +187,7 @@ def _postgres_server() -> Iterator[str]:
             capture_output=True,
             cwd=folder,
         )
-        port = _free_port()
+        port = find_free_port()
         log = (folder / "log").open("wb")
         process = subprocess.Popen(
             [*as_user, server, "-D", folder / "cluster", "-p", str(port), "-k", folder, "-h", "127.0.0.1"],

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 
 from cad_node.demo.study import make_demo_study
 from tests.factories import write
+from tests.peers import find_free_port
 
 COMMAND = [sys.executable, "-m", "cad_node"]
 
@@ -52,13 +53,10 @@ class ServedNode:
     folder: Path
     destinations: Sequence[Mapping[str, object]]
     quiet_time_s: float = 2
-    port: int = 0
+    port: int = field(default_factory=find_free_port)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [
             f"data_dir = '{self.folder / 'data'}'",
