@@ -100,12 +100,14 @@ class LesionShape(StrEnum):
 class Description:
     """What the outline says of a lesion; None where no figure decides.
 
-    `depth_mm` runs from the top of the tissue shown to the lesion's upper edge.
+    `depth_mm` runs from the top of the tissue shown to the lesion's upper edge. `cut`: the
+    outline reaches the edge of the picture, so that the lesion may be larger than measured.
     """
 
     orientation: LesionOrientation | None = None
     shape: LesionShape | None = None
     depth_mm: float | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True)

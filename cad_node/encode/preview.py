@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cad_node.domain import Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
-from cad_node.encode.sr_words import band_label
+from cad_node.encode.sr_words import band_label, percent
 from cad_node.encode.template import PreviewTemplate, Templates
 from cad_node.encode.template_text import Colour
 
@@ -19,6 +19,8 @@ _SMOOTHING = 3
 # Lesions listed in the panel; more are counted.
 _MOST_LISTED = 4
 _MARGIN = 24
+# Height of what the panel says of a lesion, and of each remark below it.
+_LESION_LINES, _REMARK_LINES = 10.6, 1.3
 
 
 def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
@@ -36,7 +38,7 @@ def render_preview(image: ImageResult, templates: Templates) -> bytes | None:
     picture = view.picture(frame)
     _draw_lesions(picture, view, lesions, template)
     width = picture.width + template.picture.panel_width
-    height = max(picture.height, _panel_height(len(lesions), template, image.is_partial))
+    height = max(picture.height, _panel_height(lesions, template, image.is_partial))
     canvas = Image.new("RGB", (width, height), template.colours.background)
     canvas.paste(picture, (0, (height - picture.height) // 2))
     panel = _Panel(canvas, picture.width, templates)
@@ -138,9 +140,12 @@ def _draw_number(
     )
 
 
-def _panel_height(lesions: int, template: PreviewTemplate, is_partial: bool) -> int:
-    blocks = max(1, min(lesions, _MOST_LISTED))
-    return round(template.picture.font_size * (9.6 * blocks + (8.4 if is_partial else 7))) + 2 * _MARGIN
+def _panel_height(lesions: list[Lesion], template: PreviewTemplate, is_partial: bool) -> int:
+    """Room for all that the panel may say, in lines of the font."""
+    listed = lesions[:_MOST_LISTED]
+    remarks = sum((one.measurements.unit is LengthUnit.PIXEL) + one.description.cut for one in listed)
+    lines = _LESION_LINES * max(1, len(listed)) + _REMARK_LINES * remarks + (8.4 if is_partial else 7)
+    return round(template.picture.font_size * lines) + 2 * _MARGIN
 
 
 class _Panel:
@@ -204,13 +209,17 @@ class _Panel:
         ):
             self._pair(name, value, 0.95, 1.35)
         if sizes.unit is LengthUnit.PIXEL:
-            self._write(text.uncalibrated, 0.8, colours.faint, 1.3)
+            self._write(text.uncalibrated, 0.8, colours.faint, _REMARK_LINES)
+        if lesion.description.cut:
+            self._write(text.cut, 0.8, colours.axis, _REMARK_LINES)
         self._y += self._template.picture.font_size * 0.9
 
     def _bar(self, probability: float, colour: Colour) -> None:
         """The probability of cancer as figure and bar."""
         colours, size = self._template.colours, self._template.picture.font_size
-        self._pair(self._template.text.probability, f"{100 * probability:.0f} %", 0.95, 1.4)
+        # As exact as the band that stands below it, and as in the report.
+        figure = f"{self._words.number(percent(probability), 1)} %"
+        self._pair(self._template.text.probability, figure, 0.95, 1.4)
         height = size * 0.4
         box = (self._left, self._y, self._right, self._y + height)
         self._pen.rounded_rectangle(box, height / 2, fill=colours.background)

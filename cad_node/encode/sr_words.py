@@ -49,9 +49,10 @@ def side(notes: SonographerNotes, source: Source) -> tuple[Concept | None, bool]
 
 
 def outline_words(described: Description, templates: Templates) -> list[str]:
-    """Orientation and shape in words, where they are known."""
+    """Orientation and shape in words, where they are known, and whether the edge of the picture cuts the outline."""
     words = (described.orientation, described.shape)
-    return [getattr(templates.sr.phrases, word.value) for word in words if word is not None]
+    said = [getattr(templates.sr.phrases, word.value) for word in words if word is not None]
+    return [*said, templates.sr.phrases.cut] if described.cut else said
 
 
 def position_parts(notes: SonographerNotes, templates: Templates, *, conflict: bool = False) -> list[str]:

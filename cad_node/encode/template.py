@@ -157,6 +157,7 @@ class PreviewText:
     frame: Annotated[str, Text("frame", "frames")]
     removed: Annotated[str, Text("count")]
     uncalibrated: Annotated[str, Text()]
+    cut: Annotated[str, Text()]
     partly: Annotated[str, Text()]
 
 

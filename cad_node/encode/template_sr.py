@@ -64,6 +64,7 @@ class SrPhrases:
     oval: _Plain
     round: _Plain
     irregular: _Plain
+    cut: _Plain
 
 
 @dataclass(frozen=True)

@@ -29,16 +29,37 @@ _ELLIPSE_SOLIDITY, _ELLIPSE_FIT = 0.95, 0.975
 _IRREGULAR_SOLIDITY, _IRREGULAR_FIT = 0.85, 0.90
 # Short by long axis of that ellipse.
 _ROUND_FROM, _OVAL_UP_TO = 0.92, 0.83
+# An outline that comes so near to the edge of the picture is cut by it: networks round off what is not shown.
+_EDGE_PX = 3
 # A row of tissue is brighter than this, and so are the next ones.
 _TISSUE_GREY, _TISSUE_ROWS = 12, 4
 
 
 def describe(measurements: Measurements, frame: CleanFrame) -> Description:
-    """What the outline says of a lesion of `frame`; None where no figure decides."""
+    """What the outline says of a lesion of `frame`; None where no figure decides.
+
+    Of a lesion that the edge of the picture cuts, direction and shape are not known.
+    """
+    cut = reaches_edge(measurements, frame)
     return Description(
-        orientation=orientation(measurements),
-        shape=shape(measurements, frame),
+        orientation=None if cut else orientation(measurements),
+        shape=None if cut else shape(measurements, frame),
         depth_mm=depth_mm(measurements, frame),
+        cut=cut,
+    )
+
+
+def reaches_edge(measurements: Measurements, frame: CleanFrame) -> bool:
+    """Whether an outline reaches the edge of the region that was looked at.
+
+    The slanted sides of a convex picture inside that region are not seen.
+    """
+    rows, columns, region = measurements.contour[:, 0], measurements.contour[:, 1], frame.region
+    return bool(
+        rows.min() + 0.5 < region.row_start + _EDGE_PX
+        or rows.max() + 0.5 > region.row_stop - _EDGE_PX
+        or columns.min() + 0.5 < region.column_start + _EDGE_PX
+        or columns.max() + 0.5 > region.column_stop - _EDGE_PX
     )
 
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cad_node.domain import Box, ImageResult, PixelSpacing
-from cad_node.encode import Templates, render_preview
+from cad_node.domain import Box, Description, ImageResult, PixelSpacing, Probabilities
+from cad_node.encode import Templates, preview, render_preview
 from tests.factories import Ellipse, us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused
 
@@ -108,3 +109,45 @@ def test_a_picture_of_part_of_an_image_says_so(templates: Templates) -> None:
     amber = templates.preview.colours.axis
     assert near(pixels(part, templates)[:, panel], amber).sum() > 100
     assert near(pixels(whole, templates)[:, panel], amber).sum() == 0
+
+
+def test_nothing_in_the_panel_is_written_over_anything_else(
+    templates: Templates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The most that can be said of an image: five lesions, no scale, all cut, part of a loop."""
+    drawn = [(n, Ellipse(45 + 35 * n, 22 + 45 * n, 12, 18), BENIGN) for n in range(1, 6)]
+    image = analysed(us_cine(frames=2), {1: drawn}, spacing=None, left_out=(Box(0, 9, 0, 9),))
+    first = image.frames[0]
+    cut = tuple(replace(lesion, description=Description(cut=True)) for lesion in first.lesions)
+    image = replace(image, frames=(replace(first, lesions=cut), *image.frames[1:]))
+    written = spy(monkeypatch)
+
+    height = pixels(image, templates).shape[0]
+
+    places = [place for place, _ in written]
+    assert places == sorted(places)
+    assert places[-1] + 1.3 * templates.preview.picture.font_size < height
+    assert [text for _, text in written].count(templates.preview.text.cut) == 4
+
+
+def test_the_probability_is_the_one_that_the_band_goes_by(
+    templates: Templates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9.6 % lies in the band below 10 %; rounded to 10 % it would seem to lie in the next."""
+    written = spy(monkeypatch)
+    shown = Probabilities(0.104, 0.8, 0.096)
+    render_preview(analysed(us_image(), {1: [(1, SMALL, shown)]}), templates)
+    assert {"9.6 %", "4A"} <= {text for _, text in written}
+
+
+def spy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
+    """Whatever is written into panels from now on, and how far down."""
+    written: list[tuple[float, str]] = []
+    write = preview._Panel._write
+
+    def noted(panel: preview._Panel, text: str, *others: Any, **named: Any) -> None:
+        written.append((panel._y, text))
+        write(panel, text, *others, **named)
+
+    monkeypatch.setattr(preview._Panel, "_write", noted)
+    return written

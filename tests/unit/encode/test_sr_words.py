@@ -134,6 +134,14 @@ def test_what_was_not_typed_is_not_said(templates: Templates) -> None:
     assert not any(text.startswith("Typed on the image") for text in said)
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_of_a_lesion_that_the_picture_cuts_it_is_said(templates: Templates, cut: bool) -> None:
+    source = us_image()
+    _, said = group_of(templates, source, image(source, description=Description(cut=cut)))
+    (sentence,) = (text for text in said if "probability of cancer" in text)
+    assert ("reaches the edge of the picture, may be larger than measured" in sentence) is cut
+
+
 def test_the_outline_speaks_where_it_can(templates: Templates) -> None:
     source = us_image()
     group, said = group_of(templates, source, image(source))

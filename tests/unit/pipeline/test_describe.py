@@ -90,3 +90,32 @@ def test_a_lesion_at_the_top_of_the_tissue_has_no_depth_below_it() -> None:
     mask = np.zeros((ROWS, COLUMNS), bool)
     mask[10:50, 100:200] = True
     assert describe(measure(mask, SPACING), frame()).depth_mm == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "cut"),
+    [
+        ((60, 100), (100, 200), False),
+        ((60, 100), (0, 60), True),
+        ((60, 100), (240, COLUMNS), True),
+        ((160, ROWS), (100, 200), True),
+        ((10, 50), (100, 200), True),
+        ((13, 50), (3, 60), False),
+        ((12, 50), (3, 60), True),
+        ((160, 197), (240, 297), False),
+        ((160, 198), (240, 297), True),
+    ],
+)
+def test_of_a_lesion_at_the_edge_of_the_picture_neither_shape_nor_direction_is_said(
+    rows: tuple[int, int], columns: tuple[int, int], cut: bool
+) -> None:
+    row, column = np.mgrid[:ROWS, :COLUMNS]
+    middle, half = (np.array([rows, columns]).mean(axis=1), np.ptp(np.array([rows, columns]), axis=1) / 2)
+    mask = ((row + 0.5 - middle[0]) / half[0]) ** 2 + ((column + 0.5 - middle[1]) / half[1]) ** 2 <= 1
+    assert [int(one) for one in (np.nonzero(mask)[0].min(), np.nonzero(mask)[1].max())] == [
+        rows[0], columns[1] - 1,
+    ]  # fmt: skip
+    described = describe(measure(mask, SPACING), frame())
+    assert described.cut is cut
+    assert (described.shape is None) is cut
+    assert cut is False or described.orientation is None
