@@ -55,7 +55,6 @@ class Node:
         self.settings = settings
         look_at_files(settings)
         self.making = making(settings)
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
         self.journal = Journal.open(settings)
         try:
@@ -190,11 +189,19 @@ class Node:
 
 
 def _lock_folder(folder: Path, executor_id: str) -> IO[str]:
-    """Keep a second node of the same name out of the data folder; the lock ends with the process.
+    """Make the data folder, and keep a second node of the same name out of it; the lock ends with the process.
 
     Several machines on one PostgreSQL share the folder, each under an executor_id of its own.
     """
-    handle = (folder / f"node-{executor_id}.lock").open("w", encoding="ascii")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Opened for appending: another node's process number stays in it until it is locked.
+        handle = (folder / f"node-{executor_id}.lock").open("a", encoding="ascii")
+    except OSError as error:
+        raise SettingsError(
+            f"The data folder {folder.resolve()} cannot be written to: {error.strerror}.",
+            "Set data_dir to a folder of the user that the node runs as, on a disk that is mounted and not full.",
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -203,6 +210,7 @@ def _lock_folder(folder: Path, executor_id: str) -> IO[str]:
             f"Another node runs as {executor_id} on the data folder {folder}.",
             "Stop it, or give this one another data_dir or, with PostgreSQL, another jobs.executor_id.",
         ) from error
+    handle.truncate(0)
     handle.write(f"{os.getpid()}\n")
     handle.flush()
     return handle

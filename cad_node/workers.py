@@ -190,7 +190,12 @@ class _Worker(Generic[_Task, _Answer]):
         self._process: BaseProcess = context.Process(
             target=_serve, args=(theirs, settings, load, self._asked), name="cad-node-worker", daemon=True
         )
-        self._process.start()
+        # Ctrl-C reaches the whole process group: it is held back until the worker itself passes it over.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
         self._ready = False
 
@@ -220,6 +225,11 @@ class _Worker(Generic[_Task, _Answer]):
     def _receive(self, deadline_s: float) -> object:
         try:
             if not self._pipe.poll(deadline_s):
+                if not self._ready:
+                    raise WorkerDiedError(
+                        f"A worker did not load its models within {deadline_s:.0f} s.",
+                        "Start again when the machine, or the disk that holds the models, is less busy.",
+                    )
                 raise WorkerDiedError(
                     f"Processing took longer than {deadline_s:.0f} s and was ended.",
                     "Raise runtime.study_deadline_s if the study is merely large.",
@@ -235,6 +245,12 @@ class _Worker(Generic[_Task, _Answer]):
         self._process.join(5)
         code = self._process.exitcode
         name = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        if not self._ready:
+            return WorkerDiedError(
+                f"A worker ended ({name}) while it loaded its models.",
+                "See the lines before this one. SIGKILL often means that memory ran out: a worker takes about "
+                "0.6 GB; lower jobs.workers.",
+            )
         return WorkerDiedError(
             f"The worker ended ({name}) while it processed the study.",
             "If it happens again, a file of the study crashes a decoder: keep it for the developers.",
@@ -256,6 +272,7 @@ def _serve(
     """Run in the worker: load once, then one study after the other until the pipe closes."""
     # Ctrl-C reaches the whole process group; only the parent decides what then happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     set_up_logging(settings.log_level)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cad_node import node as wiring
 from cad_node.deliver.event_report import PUSH_MODEL_INSTANCE
 from cad_node.domain import EventReport, MadeBy, ReceivedInstance, ReportAnswer
 from cad_node.encode import encode_study, load_templates
-from cad_node.errors import SourceGoneError
+from cad_node.errors import SettingsError, SourceGoneError
 from cad_node.node import Node
 from cad_node.process import StudyTask
 from cad_node.resources import templates_dir
@@ -219,3 +220,24 @@ def test_who_is_asked_for_commitment_may_report_and_nobody_else(
 
     node.journal.close()
     node._lock.close()
+
+
+def test_a_data_folder_that_cannot_be_used_is_a_settings_error(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(wiring, "making", lambda _: made_by("1"))
+    (tmp_path / "file").write_text("x")
+
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SettingsError, match=r"The data folder .*file.* cannot be written to: .*data_dir"):
+            Node(NodeSettings(data_dir=path))
+
+
+def test_a_second_node_of_the_same_name_is_refused_and_names_the_folder(
+    node_of: Callable[[MadeBy], Node], tmp_path: Path
+) -> None:
+    node_of(made_by("1"))
+    written = (tmp_path / "data" / "node-node-1.lock").read_text()
+
+    with pytest.raises(SettingsError, match="Another node runs as node-1 on the data folder"):
+        Node(NodeSettings(data_dir=tmp_path / "data"))
+
+    assert written == (tmp_path / "data" / "node-node-1.lock").read_text() == f"{os.getpid()}\n"

@@ -1,3 +1,5 @@
+import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from cad_node.errors import GaveWayError, ModelNotFoundError, NoUsableFramesErro
 from cad_node.process import StudyTask
 from cad_node.settings import load_settings
 from cad_node.workers import WorkerDiedError, WorkerPool
-from tests.unit.fake_processors import load_nothing, load_obedient
+from tests.unit.fake_processors import load_and_die, load_nothing, load_obedient
 
 
 def _task(order: str) -> StudyTask:
@@ -25,8 +27,6 @@ def pool(tmp_path: Path) -> Iterator[WorkerPool]:
 
 
 def test_a_study_is_processed_in_another_process(pool: WorkerPool) -> None:
-    import os
-
     assert pool.process(_task("good")).seconds["read"] != os.getpid()
 
 
@@ -65,6 +65,22 @@ def test_what_fails_while_loading_is_told_at_the_start(tmp_path: Path) -> None:
     settings = load_settings(None, {"data_dir": tmp_path})
     with WorkerPool(settings, 1, load_nothing) as workers, pytest.raises(ModelNotFoundError):
         workers.wait_ready()
+
+
+def test_a_worker_that_dies_while_loading_blames_no_study(tmp_path: Path) -> None:
+    settings = load_settings(None, {"data_dir": tmp_path})
+    said = r"\(SIGKILL\) while it loaded its models.*memory"
+    with WorkerPool(settings, 1, load_and_die) as workers, pytest.raises(WorkerDiedError, match=said):
+        workers.wait_ready()
+
+
+def test_ctrl_c_while_a_worker_starts_is_left_to_the_node(pool: WorkerPool) -> None:
+    process = pool._workers[0]._process
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+
+    assert pool.process(_task("good")).study_instance_uid == "good"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_many_threads_share_few_workers(pool: WorkerPool) -> None:
