@@ -11,6 +11,7 @@ import typer
 from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED
 from cad_node.cli.jobs import job_console, job_table, open_journal
 from cad_node.cli.options import Config
+from cad_node.errors import JobError
 
 
 def prune(
@@ -43,8 +44,11 @@ def prune(
     Days are those on which a node ran: a clock that leaps ahead makes nothing old.
     Exit code 0: all done, 1: something could not be removed, 2: wrong usage, 78: settings.
     """
+    from cad_node.jobs.workflows import JOBS_FILE
     from cad_node.leftovers import sweep
     from cad_node.retention import prune as remove
+    from cad_node.store.free_pages import give_back
+    from cad_node.store.journal import JOURNAL_FILE
     from cad_node.store.lifetime import DAY_S
 
     with open_journal(config) as (settings, journal):
@@ -55,6 +59,12 @@ def prune(
             remove(journal, settings.data_dir, older_than, results=results, dry_run=dry_run, before=before)
         )
         beside = sweep(journal, settings.data_dir, older_than, dry_run=dry_run, before=before)
+    smaller, unfreed = 0, []
+    for name in () if dry_run or settings.jobs.database_url else (JOURNAL_FILE, JOBS_FILE):
+        try:
+            smaller += give_back(settings.data_dir / name, settings.receive.disk_reserve_bytes)
+        except JobError as error:
+            unfreed.append(str(error))
     console = job_console()
     if not by_clock and (left_out := round((by_the_clock - lived) / DAY_S)):
         console.print(
@@ -80,6 +90,10 @@ def prune(
     problems = [problem for kind in beside for problem in kind.problems]
     for problem in problems:
         console.print(f"not removed: {problem}")
+    for problem in unfreed:
+        console.print(problem)
+    if smaller > 0:
+        console.print(f"The databases are {smaller / 1e6:.1f} MB smaller.")
     freed = sum(one.freed_bytes for one in done) + sum(kind.freed_bytes for kind in beside)
     console.print(
         f"{freed / 1e6:.1f} MB would be freed. Nothing was changed."
