@@ -33,7 +33,7 @@ def adapt(
 
     Made for scanners that the model has never seen. The images are cleaned as by the running
     node, about one a second. The result is another model, without figures: name it in
-    [pipeline] model, and compare it with what radiologists answer before you rely on it.
+    `pipeline.model`, and compare it with what radiologists answer before you rely on it.
     """
     from cad_node.networks import LesionModel, load_bundle
     from cad_node.networks.letterbox import fit
