@@ -21,7 +21,7 @@ from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
 from cad_node.encode.read_back import LesionReading, read_back
 from cad_node.encode.report import REPORT_COLUMNS, report_rows
-from cad_node.encode.source import read_source
+from cad_node.encode.source import named_apart, read_source
 from cad_node.encode.template import Templates
 from cad_node.encode.template_reader import languages, load_templates
 from cad_node.encode.transfer_syntax import put_transfer_syntax
@@ -117,12 +117,10 @@ def encode_study(
     stored = reuse if reuse is not None else _nothing_stored
     objects = []
     with _own_fault(result.study_instance_uid):
-        sources = {
-            image.reference.sop_instance_uid: read_source(
-                image.reference, headers.get(image.reference.sop_instance_uid)
-            )
+        sources = named_apart(
+            read_source(image.reference, headers.get(image.reference.sop_instance_uid))
             for image in result.images
-        }
+        )
         work = Work(result, sources, predecessors, previews or {})
         for variant in default_variants(settings) if variants is None else variants:
             for draft in ENCODERS[variant.kind](work, context.of(variant)):

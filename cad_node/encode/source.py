@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from highdicom._standard_utils import get_module_attribute_map
@@ -107,7 +108,8 @@ class Source:
     `stand_in` is the least that highdicom needs to build an object, with the SOP
     Class of a single-frame Ultrasound Image whatever the image is, for highdicom
     knows no cine without a frame of reference. `study` holds the attributes of
-    patient and study. `name` tells series number and instance number.
+    patient and study. `name` tells series number and instance number, and the end of
+    the UID where another image has the same.
     """
 
     reference: ImageReference
@@ -150,6 +152,21 @@ def read_source(reference: ImageReference, header: Dataset | None) -> Source:
             modality_table=lookup_table(header, "ModalityLUTSequence"),
             voi_table=lookup_table(header, "VOILUTSequence"),
         )
+
+
+def named_apart(sources: Iterable[Source]) -> dict[str, Source]:
+    """The sources by SOP Instance UID; those that share a name get the end of their UID added to it.
+
+    Two machines that share a study both begin with series 1, image 1.
+    """
+    listed = list(sources)
+    shared = Counter(source.name for source in listed)
+    apart = {}
+    for source in listed:
+        uid = source.reference.sop_instance_uid
+        name = source.name if shared[source.name] == 1 else f"{source.name} ({uid[-8:]})"
+        apart[uid] = replace(source, name=name)
+    return apart
 
 
 def stamp_study(dataset: Dataset, source: Source) -> None:

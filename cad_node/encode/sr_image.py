@@ -70,6 +70,8 @@ def typed_group(
     template = context.templates.sr.typed
     if not image.notes.distances:
         return None
+    # Text stands still through a loop, but need not be there from its beginning.
+    frame_number = next(frame.frame_number for frame in image.frames if frame.notes == image.notes)
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=uids.derive_uid("printed measurements", source.reference.sop_instance_uid),
@@ -82,7 +84,7 @@ def typed_group(
                 round(one.millimetres, 2),
                 coded(codes.MILLIMETRE),
                 method=coded(template.method),
-                referenced_coordinates=[box_region(image, one.box, 1)],  # text stands still through a loop
+                referenced_coordinates=[box_region(image, one.box, frame_number)],
             )
             for one in image.notes.distances
         ],

@@ -12,6 +12,7 @@ from cad_node.domain import (
     LengthUnit,
     Lesion,
     LesionKey,
+    SizeComparison,
     SonographerNotes,
     Status,
     StudyResult,
@@ -161,7 +162,7 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
 
 def difference(image: ImageResult, source: Source, context: Context) -> str:
     """That the sonographer measured something much different; empty where not."""
-    compared, number = image.size_comparison, context.templates.wording.number
+    compared, number = _compared(image), context.templates.wording.number
     if compared is None or not compared.differs:
         return ""
     return context.templates.sr.typed.differs.format(
@@ -169,6 +170,17 @@ def difference(image: ImageResult, source: Source, context: Context) -> str:
         measured=number(compared.measured_mm, 1),
         tracking_id=tracking_id(source, compared.lesion_number, context),
     )
+
+
+def _compared(image: ImageResult) -> SizeComparison | None:
+    """The comparison that stands beside the figures of the report: of a loop, those of the lesion's key frame."""
+    tracks = lesion_tracks(image)
+    for frame in image.frames:
+        found = frame.size_comparison
+        track = tracks.get(found.lesion_number) if found else None
+        if track and key_lesion(track).frame_number == frame.frame_number:
+            return found
+    return image.size_comparison
 
 
 def _same(group: Sequence[LesionKey], sources: Mapping[str, Source], context: Context) -> str:

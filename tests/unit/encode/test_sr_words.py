@@ -28,9 +28,10 @@ from cad_node.domain import (
 )
 from cad_node.encode import Templates, load_templates
 from cad_node.errors import TemplateError
+from cad_node.pipeline.compare import compare_sizes
 from cad_node.resources import templates_dir
-from tests.factories import us_image
-from tests.results import BENIGN, LARGE, MALIGNANT, analysed, study
+from tests.factories import us_cine, us_image
+from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, analysed, study
 from tests.unit.encode.encoding import encode
 from tests.unit.encode.test_sr import report, texts, values
 
@@ -276,3 +277,51 @@ def test_the_calibration_is_stated(templates: Templates) -> None:
     assert any("(1.200); the calibration error was not measured." in text for text in said)
     group, _ = group_of(templates, source, image(source))
     assert group.get_measurements()[3].method.value == "calibrated-prob"
+
+
+def loop(notes_from: int = 1) -> tuple[Dataset, ImageResult]:
+    """A loop whose lesion is most suspicious in frame 3, with a distance typed from some frame on."""
+    source = us_cine(frames=3)
+    found = analysed(source, {1: [(1, SMALL, BENIGN)], 3: [(1, LARGE, MALIGNANT)]})
+    typed = SonographerNotes(distances=(TypedDistance(20.0, Box(0, 20, 200, 300), 0.9),))
+    frames = tuple(
+        replace(
+            frame,
+            notes=typed if frame.frame_number >= notes_from else frame.notes,
+            size_comparison=compare_sizes(typed, frame.lesions),
+        )
+        for frame in found.frames
+    )
+    return source, replace(found, frames=frames)
+
+
+def test_in_a_loop_the_size_that_differs_is_the_one_that_is_reported(templates: Templates) -> None:
+    source, found = loop()
+    group, said = group_of(templates, source, found)
+    measured = f"{values(group)['Long axis'][0]:.1f}"
+    (sentence,) = {text for text in said if "longest distance printed" in text}
+    assert f"lesion 1 was measured as {measured} mm" in sentence
+
+
+def test_a_typed_distance_lies_on_a_frame_that_shows_it(templates: Templates) -> None:
+    source, found = loop(notes_from=2)
+    objects = encode(study(found), [source], templates)
+    typed = report(*objects).content.get_image_measurement_groups()[-1]
+    (distance,) = typed.get_measurements()
+    (reference,) = distance.referenced_coordinates[0].ContentSequence[0].ReferencedSOPSequence
+    assert reference.ReferencedFrameNumber == 2
+
+
+def test_images_of_two_machines_with_the_same_numbers_are_told_apart(templates: Templates) -> None:
+    first = us_image()
+    second, third = (
+        us_image(study_instance_uid=first.StudyInstanceUID, instance_number=number) for number in (1, 2)
+    )
+    images = [analysed(one, {1: [(1, LARGE, MALIGNANT)]}) for one in (first, second, third)]
+    objects = encode(study(*images), [first, second, third], templates)
+    content = report(*objects).content
+    names = [str(one.tracking_identifier) for one in content.get_planar_roi_measurement_groups()]
+    ends = [str(one.SOPInstanceUID)[-8:] for one in (first, second)]
+    assert names == [*(f"Image 1.1 ({end}) lesion 1" for end in ends), "Image 1.2 lesion 1"]
+    segments = [one.dataset.SegmentSequence[0].TrackingID for one in objects if one.kind == "seg"]
+    assert segments == names
