@@ -48,4 +48,4 @@ def tissue_of(
                 skipped()
                 continue
             tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
-            yield SquarePixels(*tissue.shape, frame.pixel_height).apply(tissue)
+            yield SquarePixels.of(tissue, frame.pixel_height).apply(tissue)

@@ -92,7 +92,7 @@ def find_lesions(
         probabilities of the frame, judged with all its lesions at once.
     """
     tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
-    square = SquarePixels(*tissue.shape, frame.pixel_height)
+    square = SquarePixels.of(tissue, frame.pixel_height)
     prediction = model.predict(square.apply(tissue))
     probability = square.undo(prediction.probability)
     least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * frame.region.area)

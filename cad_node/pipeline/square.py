@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+_Array = TypeVar("_Array", NDArray[np.uint8], NDArray[np.float32])
 
 # Networks learn pictures that are stretched by more than this, and scanners round their calibration.
 NEARLY_SQUARE = 0.03
@@ -24,6 +27,12 @@ class SquarePixels:
     columns: int
     pixel_height: float = 1.0
 
+    @classmethod
+    def of(cls, picture: NDArray[np.uint8], pixel_height: float) -> SquarePixels:
+        """What squares the pixels of a grey picture."""
+        rows, columns = picture.shape
+        return cls(rows, columns, pixel_height)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the stretched picture."""
@@ -35,7 +44,7 @@ class SquarePixels:
 
     def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture with square pixels."""
-        return np.asarray(self._resized(picture, self.shape, cv2.INTER_LINEAR), np.uint8)
+        return self._resized(picture, self.shape, cv2.INTER_LINEAR)
 
     def apply_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask of the picture, for the stretched one."""
@@ -43,12 +52,9 @@ class SquarePixels:
 
     def undo(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map of the stretched picture, at the places of the pixels as they were."""
-        back = self._resized(probability, (self.rows, self.columns), cv2.INTER_LINEAR)
-        return np.asarray(back, np.float32)
+        return self._resized(probability, (self.rows, self.columns), cv2.INTER_LINEAR)
 
-    def _resized(
-        self, array: NDArray[np.generic], shape: tuple[int, int], interpolation: int
-    ) -> NDArray[np.generic]:
+    def _resized(self, array: _Array, shape: tuple[int, int], interpolation: int) -> _Array:
         if array.shape == shape:
             return array
-        return np.asarray(cv2.resize(array, shape[::-1], interpolation=interpolation))  # type: ignore[call-overload]
+        return cast("_Array", cv2.resize(array, shape[::-1], interpolation=interpolation))
