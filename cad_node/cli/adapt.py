@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cad_node.cli.options import Config
+from cad_node.cli.options import Config, model_folder
 from cad_node.cli.progress import progress_bar
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
 
 
 def adapt(
@@ -47,7 +46,7 @@ def adapt(
     console = Console(stderr=True, soft_wrap=True)
     settings = load_settings(config)
     bundle = load_bundle(find_model(settings))
-    folder = (output or settings.runtime.models_dir or models_dir()) / export
+    folder = model_folder(export, output or settings.runtime.models_dir)
     if folder.exists():
         raise SettingsError(
             f"{folder} is there already.", "Name another --export: results are told apart by it."

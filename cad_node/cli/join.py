@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cad_node.cli.options import model_folder
 from cad_node.cli.training_options import find_model
-from cad_node.resources import models_dir
 
 
 def join(
@@ -37,6 +37,7 @@ def join(
     from cad_node.train.join import CLASSES, join
 
     console = Console(stderr=True, soft_wrap=True)
+    folder = model_folder(export, output)
     joined = join(find_model(masks), find_model(classes), data, threads)
     console.print("choosing threshold, veto and temperature on the validation groups")
     decisions = decide(joined.network, joined.settings, data, joined.data.split.validation, clean_cache)
@@ -52,6 +53,5 @@ def join(
         command=shlex.join(words),
         parts=joined.parts,
     )
-    folder = (output or models_dir()) / export
     sha256 = export_bundle(joined.network, joined.settings, decisions, origin, folder, version)
     console.print(f"{folder}, sha256 {sha256}")

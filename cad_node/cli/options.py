@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cad_node.errors import SettingsError
+from cad_node.resources import models_dir
+from cad_node.settings.section import NAME, PATTERNS
 
 Config = Annotated[
     Path | None,
@@ -26,3 +31,22 @@ def unusable_output(folder: Path) -> str:
             return ""
     except OSError as error:
         return f"{folder} cannot be written to: {error.strerror}. Name another folder for --output."
+
+
+def model_folder(export: str, output: Path | None) -> Path:
+    """The folder to write a model to, looked at before hours of training.
+
+    Raises
+    ------
+    SettingsError
+        No node could name the model, or nothing can be written there.
+    """
+    if not re.fullmatch(NAME, export):
+        raise SettingsError(
+            f"--export '{export}' is no name for a model: it {PATTERNS[NAME]}.",
+            "The node finds a model by it. Say where it goes with --output.",
+        )
+    folder = output or models_dir()
+    if problem := unusable_output(folder):
+        raise SettingsError("The model could not be written when it is made.", problem)
+    return folder / export

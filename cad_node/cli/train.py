@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from cad_node.cli.options import model_folder
 from cad_node.cli.training_options import parse_folds, parse_names, parse_split
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.loop import TrainSettings
@@ -157,6 +157,7 @@ def train(
     from cad_node.train.run import blend, load_imagenet, load_start, run_training, training_data
 
     console = Console(stderr=True, soft_wrap=True)
+    folder = None if export is None else model_folder(export, output)
     if task != "lesions" and (segmentation_loss != "dice-bce" or deep_supervision):
         raise SettingsError(
             f"--task {task} has a loss of its own.", "Leave out --segmentation-loss and --deep-supervision."
@@ -177,7 +178,7 @@ def train(
                 threads=threads,
             ),
             run or Path("runs/annotations"),
-            None if export is None else (output or models_dir()) / export,
+            folder,
             version,
             console.print,
             fonts,
@@ -257,13 +258,12 @@ def train(
     start = None if start_from is None else load_start(start_from, found, seed)
     imagenet = load_imagenet(weights, architecture) if start is None else None
     network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start, device)
-    if export is None:
+    if export is None or folder is None:
         return
     if start is not None and blend_share:
         blend(network, start, blend_share)
     console.print("choosing threshold, veto and temperature on the validation groups")
     decisions = decide(network, settings, data, found.split.validation, clean_cache)
-    folder = (output or models_dir()) / export
     command = _command(folds, datasets, split, settings, run, export, clean_cache, start_from, blend_share)
     origin = Origin(_origin(found, run, blend_share), command)
     sha256 = export_bundle(network, settings, decisions, origin, folder, version)
