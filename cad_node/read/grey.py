@@ -123,7 +123,7 @@ def _by_window(frames: Sequence[_Samples], modality: _Modality, window: _Window 
 
     def shown(values: _Samples) -> NDArray[np.floating]:
         steps = (values.astype(np.float32) - np.float32(window.centre)) * np.float32(-4 / window.width)
-        return 255 / (1 + np.exp(np.clip(steps, -80, 80)))  # PS3.3 C.11.2.1.3.1
+        return np.asarray(255 / (1 + np.exp(np.clip(steps, -80, 80))))  # PS3.3 C.11.2.1.3.1
 
     return _unless_flat(_shown(frames, modality, shown))
 
