@@ -243,7 +243,7 @@ def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> 
     ModelError
         The annotation model is absent or not what it claims to be.
     """
-    from cad_node.networks.annotation_model import load_annotation_bundle
+    from cad_node.networks.annotation_bundle import load_annotation_bundle
 
     annotations = load_annotation_bundle(find_model(settings, settings.pipeline.annotation_model))
     # What is not set is left out: a setting that a later version adds gives nobody new UIDs.

@@ -112,7 +112,7 @@ def _ends(tls: Secure) -> str:
 
 
 def _model(settings: NodeSettings) -> str:
-    from cad_node.networks.annotation_model import load_annotation_bundle
+    from cad_node.networks.annotation_bundle import load_annotation_bundle
     from cad_node.networks.bundle import load_bundle
     from cad_node.process import find_model
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -13,42 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cad_node.errors import ModelError
-from cad_node.networks.annotation_network import KINDS, STRIDE, AnnotationNetwork, build
-from cad_node.networks.bundle import METADATA_FILE, load_weights, verify_folder
+from cad_node.networks.annotation_bundle import KINDS, AnnotationBundle, load_annotation_bundle
+from cad_node.networks.annotation_network import STRIDE, AnnotationNetwork
 
-ARCHITECTURE = "annotation-unet"
 # Text must be 12 to 24 px high: whole screens have it so, small crops are enlarged to get there.
 SMALLEST_SIDE_PX = 704
 LARGEST_SCALE = 2.0
 LARGEST_SIDE_PX = 1280
-
-
-@dataclass(frozen=True)
-class AnnotationBundle:
-    """A verified model folder of an annotation network.
-
-    `sha256` covers weights and configs together. A mark has a pixel of at least
-    `threshold`, and reaches as far as pixels have `spread`; both are probabilities.
-    """
-
-    folder: Path
-    name: str
-    version: str
-    sha256: str
-    network: Mapping[str, object] = field(repr=False)
-    threshold: float
-    spread: float
-
-    def load_network(self) -> AnnotationNetwork:
-        """The network with its weights, float32, ready to infer.
-
-        Raises
-        ------
-        ModelError
-            The weights do not fit the architecture.
-        """
-        return load_weights(build, self.network, self.folder)
 
 
 class AnnotationModel:
@@ -88,43 +56,6 @@ class AnnotationModel:
     def predict(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of a grey picture, float32 `(kinds, rows, columns)`; see `predict`."""
         return predict(self._network, grey)
-
-
-def load_annotation_bundle(folder: Path) -> AnnotationBundle:
-    """Read and verify a model folder; the weights are hashed, not yet loaded.
-
-    Raises
-    ------
-    ModelNotFoundError
-        The folder or one of its files is missing.
-    ModelChecksumError
-        A file is not the one that ``SHA256SUMS`` describes.
-    ModelError
-        The folder holds another kind of model.
-    """
-    digest = verify_folder(folder)
-    try:
-        metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
-        run = metadata["cad_node"]
-        if run["architecture"] != ARCHITECTURE or tuple(run["kinds"]) != KINDS:
-            raise ValueError(f"architecture {run['architecture']}, kinds {run.get('kinds')}")
-        bundle = AnnotationBundle(
-            folder=folder,
-            name=str(run["name"]),
-            version=str(metadata["version"]),
-            sha256=digest,
-            network=dict(run["network"]),
-            threshold=float(run["threshold"]),
-            spread=float(run["spread"]),
-        )
-        if not 0 < bundle.spread <= bundle.threshold < 1:
-            raise ValueError(f"threshold {bundle.threshold}, spread {bundle.spread}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{folder / METADATA_FILE} does not describe an annotation network ({error}).",
-            "Export the model again with cad-node train --task annotations.",
-        ) from error
-    return bundle
 
 
 def load_annotation_model(folder: Path, threads: int = 0) -> AnnotationModel:

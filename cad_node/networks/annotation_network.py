@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What a pixel may be; the first is what must stay.
-KINDS = ("tissue", "text", "caliper", "line", "graphic")
+from cad_node.networks.annotation_bundle import KINDS
+
 STRIDE = 16
 
 

@@ -18,14 +18,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, TypeVar
 
 from cad_node.errors import ModelChecksumError, ModelError, ModelNotFoundError
-from cad_node.networks.lesion_network import LesionNetwork
 from cad_node.networks.registry import NETWORKS, build_network
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from cad_node.networks.lesion_network import LesionNetwork
 
 SUMS_FILE = "SHA256SUMS"
 METADATA_FILE = "configs/metadata.json"
@@ -72,7 +74,7 @@ class Bundle:
         return load_weights(partial(build_network, self.architecture), self.network, self.folder)
 
 
-_Network = TypeVar("_Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound="nn.Module")
 
 
 def load_weights(
@@ -85,6 +87,8 @@ def load_weights(
     ModelError
         The weights do not fit the architecture.
     """
+    import torch
+
     try:
         network = build(config)
         state = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)

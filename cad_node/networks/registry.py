@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cad_node.networks import lesion_network, lesion_pair
-from cad_node.networks.lesion_network import LesionNetwork
+if TYPE_CHECKING:
+    from cad_node.networks.lesion_network import LesionNetwork
 
 
 class Architecture(NamedTuple):
@@ -17,14 +17,26 @@ class Architecture(NamedTuple):
     title: str
 
 
+def _unet(config: Mapping[str, object], encoder: str) -> LesionNetwork:
+    from cad_node.networks import lesion_network
+
+    return lesion_network.build(config, encoder)
+
+
+def _pair(config: Mapping[str, object], encoder: str) -> LesionNetwork:
+    from cad_node.networks import lesion_pair
+
+    return lesion_pair.build(config, encoder)
+
+
 _ONE = "a MONAI FlexibleUNet on an {} encoder"
 _TWO = "two MONAI FlexibleUNets, each on an {} encoder, one for outlines and one for classes"
 
 NETWORKS: dict[str, Architecture] = {
-    "flexible-unet-lite0": Architecture(lesion_network.build, "efficientnet-lite0", _ONE),
-    "flexible-unet-lite1": Architecture(lesion_network.build, "efficientnet-lite1", _ONE),
-    "flexible-unet-lite2": Architecture(lesion_network.build, "efficientnet-lite2", _ONE),
-    "lesion-pair-lite0": Architecture(lesion_pair.build, "efficientnet-lite0", _TWO),
+    "flexible-unet-lite0": Architecture(_unet, "efficientnet-lite0", _ONE),
+    "flexible-unet-lite1": Architecture(_unet, "efficientnet-lite1", _ONE),
+    "flexible-unet-lite2": Architecture(_unet, "efficientnet-lite2", _ONE),
+    "lesion-pair-lite0": Architecture(_pair, "efficientnet-lite0", _TWO),
 }
 
 

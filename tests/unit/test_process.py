@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 
 from cad_node.networks import load_bundle
-from cad_node.networks.annotation_model import load_annotation_bundle
+from cad_node.networks.annotation_bundle import load_annotation_bundle
 from cad_node.networks.bundle import METADATA_FILE, write_sums
 from cad_node.process import find_model, load_processor, provenance
 from cad_node.resources import models_dir

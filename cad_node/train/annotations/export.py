@@ -8,15 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cad_node.networks.annotation_model import (
-    ARCHITECTURE,
-    LARGEST_SCALE,
-    LARGEST_SIDE_PX,
-    SMALLEST_SIDE_PX,
-    AnnotationBundle,
-    load_annotation_bundle,
-)
-from cad_node.networks.annotation_network import KINDS, AnnotationNetwork
+from cad_node.networks.annotation_bundle import ARCHITECTURE, KINDS, AnnotationBundle, load_annotation_bundle
+from cad_node.networks.annotation_model import LARGEST_SCALE, LARGEST_SIDE_PX, SMALLEST_SIDE_PX
+from cad_node.networks.annotation_network import AnnotationNetwork
 from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.train.annotations.fonts import HELD_OUT, Faces
 from cad_node.train.annotations.loop import AnnotationTraining

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from cad_node.errors import SettingsError
+from cad_node.networks.annotation_bundle import KINDS
 from cad_node.networks.annotation_model import to_input
-from cad_node.networks.annotation_network import KINDS, AnnotationNetwork, build
+from cad_node.networks.annotation_network import AnnotationNetwork, build
 from cad_node.train.annotations.data import Background
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.annotations.overlay import UNSURE

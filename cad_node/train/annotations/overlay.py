@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.networks.annotation_network import KINDS
+from cad_node.networks.annotation_bundle import KINDS
 from cad_node.train.annotations import graphics
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.annotations.stamps import (

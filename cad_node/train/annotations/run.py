@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from cad_node.errors import SettingsError
-from cad_node.networks.annotation_model import load_annotation_bundle
+from cad_node.networks.annotation_bundle import load_annotation_bundle
 from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.train.annotations.data import backgrounds
 from cad_node.train.annotations.decide import choose_cut

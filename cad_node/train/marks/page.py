@@ -9,7 +9,7 @@ from typing import Any
 
 from cad_node.errors import SettingsError
 from cad_node.networks import load_model
-from cad_node.networks.annotation_model import load_annotation_bundle
+from cad_node.networks.annotation_bundle import load_annotation_bundle
 from cad_node.networks.bundle import TRAIN_FILE
 from cad_node.settings import PipelineSettings
 from cad_node.train.annotations.data import held_out

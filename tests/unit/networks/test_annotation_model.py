@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cad_node.networks.annotation_bundle import KINDS
 from cad_node.networks.annotation_model import predict, scale_of
-from cad_node.networks.annotation_network import KINDS, build
+from cad_node.networks.annotation_network import build
 
 
 @pytest.mark.parametrize("shape", [(31, 47), (333, 275), (705, 64), (16, 1400)])

@@ -8,7 +8,8 @@ import torch
 
 from cad_node.errors import ModelChecksumError, ModelError
 from cad_node.networks import load_bundle
-from cad_node.networks.annotation_model import load_annotation_bundle, load_annotation_model, predict
+from cad_node.networks.annotation_bundle import load_annotation_bundle
+from cad_node.networks.annotation_model import load_annotation_model, predict
 from cad_node.networks.annotation_network import build
 from cad_node.networks.bundle import METADATA_FILE, write_sums
 from cad_node.train.annotations.export import Cut, attach_annotation_scores, export_annotations

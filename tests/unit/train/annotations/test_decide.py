@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cad_node.networks.annotation_network import KINDS
+from cad_node.networks.annotation_bundle import KINDS
 from cad_node.train.annotations import decide
 from cad_node.train.annotations.data import Background
 from cad_node.train.annotations.decide import SPREADS, THRESHOLDS, choose_cut

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cad_node.networks.annotation_network import KINDS
+from cad_node.networks.annotation_bundle import KINDS
 from cad_node.train.annotations import graphics
 from cad_node.train.annotations.lookalikes import LOOKALIKES, membranes, sector
 from cad_node.train.annotations.overlay import FAINTEST, FAINTEST_THIN, UNSURE, Canvas, annotate, contrast
