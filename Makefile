@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+# Processes that share the tests out among them, each with up to 3 GB of memory; auto: one a core.
+WORKERS ?= 1
 # More arguments for pip when it installs torch, such as the index of PyTorch's CPU builds.
 TORCH_ARGS ?=
 
@@ -12,7 +14,8 @@ TORCH_ARGS ?=
 
 help:
 	@echo "make run       the demo: a study in by C-STORE, SEG and SR out, a page to look at"
-	@echo "make test      all tests (as root it installs the Debian packages they need)"
+	@echo "make test      all tests (as root it installs the Debian packages they need);"
+	@echo "               WORKERS=2 or auto runs them in several processes"
 	@echo "make lint      ruff;  make types  mypy;  make format  let ruff mend what it can"
 	@echo "make bench     seconds a stage and a study; ratios against peers"
 	@echo "make docs      regenerate the settings example and table"
@@ -32,7 +35,7 @@ run: setup
 	$(BIN)/cad-node demo --once --output cad-node-demo --port 0
 
 test: setup debian viewer
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import pytest
 
 from tests import factories
+
+# Processes that share the cores are one thread each, as are those that they start; before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Real peers (Orthanc, PostgreSQL), for integration and acceptance tests alike.
 pytest_plugins = ["tests.peers"]
