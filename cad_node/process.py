@@ -36,7 +36,7 @@ from cad_node.pipeline.run import Steps, analyse
 from cad_node.pipeline.segment import find_lesions
 from cad_node.read import gate_image, read_headers, read_study
 from cad_node.read.headers import read_with_pixels
-from cad_node.resources import models_dir, templates_dir
+from cad_node.resources import model_names, models_dir, templates_dir
 from cad_node.result_files import StudySummary, write_objects, write_pages, write_pictures, write_summary
 from cad_node.settings import NodeSettings
 from cad_node.store.results import INVALID_FOLDER
@@ -216,20 +216,29 @@ def network_threads(settings: NodeSettings) -> int:
 
 
 def find_model(settings: NodeSettings, name: str | None = None) -> Path:
-    """Folder of a model, by default of the lesion model: the user's own before the shipped."""
+    """Folder of a model, by default of the lesion model: the user's own before the shipped.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is none of this name, or no folder of own models where the settings say.
+    """
     name = name or settings.pipeline.model
-    own = settings.runtime.models_dir
-    if own is None:
-        return models_dir() / name
-    if not own.is_dir():
+    own, shipped = settings.runtime.models_dir, models_dir()
+    if own is not None and not own.is_dir():
         # Passed over, the shipped model would run where the operator's own was meant.
         raise ModelNotFoundError(
             f"runtime.models_dir {own} is no folder that can be read.",
             "Mend the path, or leave models_dir out to use the shipped models.",
         )
-    if (own / name).is_dir():
-        return own / name
-    return models_dir() / name
+    places = [shipped] if own is None else [own, shipped]
+    for place in places:
+        if (place / name).is_dir():
+            return place / name
+    raise ModelNotFoundError(
+        f"There is no model '{name}' in {' or '.join(map(str, places))}.",
+        f"Under [pipeline], name one of these: {', '.join(model_names(*places))}.",
+    )
 
 
 def provenance(settings: NodeSettings, bundle: Bundle, steps: Sequence[str]) -> Provenance:

@@ -21,6 +21,12 @@ def models_dir() -> Path:
     return _shipped("models")
 
 
+def model_names(*folders: Path) -> list[str]:
+    """What there is to choose from in folders of models."""
+    inner = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    return sorted({path.name for path in inner if path.is_dir() and not path.name.startswith(".")})
+
+
 def templates_dir() -> Path:
     """Folder of the DICOM templates that come with the node."""
     return _shipped("dicom_templates")

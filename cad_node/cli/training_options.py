@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
+from cad_node.errors import ModelNotFoundError, SettingsError
+from cad_node.resources import model_names, models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.splits import SplitKind
@@ -48,6 +48,17 @@ def parse_split(text: str) -> SplitKind:
 
 
 def find_model(name: str) -> Path:
-    """Folder of a shipped model, or the folder that is named."""
-    shipped = models_dir() / name
-    return shipped if shipped.is_dir() else Path(name)
+    """Folder of a shipped model, or the folder that is named.
+
+    Raises
+    ------
+    ModelNotFoundError
+        It is neither.
+    """
+    for folder in (models_dir() / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    raise ModelNotFoundError(
+        f"There is no model '{name}': neither a folder here nor a shipped one.",
+        f"Name the path of a model folder, or one of these: {', '.join(model_names(models_dir()))}.",
+    )

@@ -8,8 +8,15 @@ import typer
 
 from cad_node.cli.check import _checks, check
 from cad_node.cli.exit_codes import SETTINGS
+from cad_node.cli.training_options import find_model
 from cad_node.errors import CadNodeError, DestinationUnreachableError, ModelError, SettingsError
-from cad_node.settings import CStoreDestinationSettings, NodeSettings, ReceiveSettings, RuntimeSettings
+from cad_node.settings import (
+    CStoreDestinationSettings,
+    NodeSettings,
+    PipelineSettings,
+    ReceiveSettings,
+    RuntimeSettings,
+)
 from tests.certificates import Authority
 from tests.receiving import Receiver
 
@@ -119,3 +126,17 @@ def test_paths_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert ended.value.exit_code == SETTINGS
     cells = re.sub(r"[│\s]", "", capsys.readouterr().out)
     assert str(far) in cells
+
+
+def test_a_model_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    settings = NodeSettings(
+        pipeline=PipelineSettings(model="breast-uss"), runtime=RuntimeSettings(models_dir=tmp_path)
+    )
+
+    with pytest.raises(ModelError, match=r"no model 'breast-uss' in .* or .*: annotations, breast-us.*, own"):
+        said(settings, "model")
+    with pytest.raises(
+        ModelError, match=r"no model 'nope': neither a folder here .*: annotations, breast-us"
+    ):
+        find_model("nope")
