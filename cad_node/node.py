@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ from cad_node.domain import ReceivedInstance, StoredInstance
 from cad_node.errors import SettingsError, SourceGoneError
 from cad_node.jobs.commitment import ReportDesk
 from cad_node.jobs.engine import JobEngine
+from cad_node.jobs.recovery import take_over
 from cad_node.logs import study_context
 from cad_node.process import StudyTask, load_processor, making
 from cad_node.read.came_back import is_own_capture, is_verified
@@ -55,7 +57,7 @@ class Node:
         self.settings = settings
         look_at_files(settings)
         self.making = making(settings)
-        self._lock = _lock_folder(settings.data_dir, settings.jobs.executor_id)
+        self._lock = _lock_folder(settings)
         self.journal = Journal.open(settings)
         try:
             self.journal.executor_name.claim(settings.jobs.executor_id)
@@ -119,6 +121,8 @@ class Node:
         self.answers.rescan(self.journal.answers.stored_paths())
         self.returned.clean_up()
         self.engine.start()
+        if not self.settings.jobs.database_url:
+            take_over(self.settings, self.journal)
         self.scp.start()
 
     def stop(self) -> None:
@@ -188,15 +192,26 @@ class Node:
         self.results.commit(study_instance_uid, revision, write)
 
 
-def _lock_folder(folder: Path, executor_id: str) -> IO[str]:
-    """Make the data folder, and keep a second node of the same name out of it; the lock ends with the process.
+def _lock_folder(settings: NodeSettings) -> ExitStack:
+    """Make the data folder, and keep a second node out of it; the lock ends with the process.
 
-    Several machines on one PostgreSQL share the folder, each under an executor_id of its own.
+    Several machines on one PostgreSQL share the folder, each under an executor_id of its own;
+    with SQLite a node is alone in it, whatever its name.
     """
+    folder, executor_id = settings.data_dir, settings.jobs.executor_id
+    with ExitStack() as locks:
+        locks.enter_context(_locked(folder, f"node-{executor_id}.lock", f"runs as {executor_id} on"))
+        if not settings.jobs.database_url:
+            locks.enter_context(_locked(folder, "node.lock", "works in"))
+        return locks.pop_all()
+
+
+def _locked(folder: Path, name: str, what: str) -> IO[str]:
+    """Lock a file in a folder for as long as it is open."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Opened for appending: another node's process number stays in it until it is locked.
-        handle = (folder / f"node-{executor_id}.lock").open("a", encoding="ascii")
+        handle = (folder / name).open("a", encoding="ascii")
     except OSError as error:
         raise SettingsError(
             f"The data folder {folder.resolve()} cannot be written to: {error.strerror}.",
@@ -207,7 +222,7 @@ def _lock_folder(folder: Path, executor_id: str) -> IO[str]:
     except BlockingIOError as error:
         handle.close()
         raise SettingsError(
-            f"Another node runs as {executor_id} on the data folder {folder}.",
+            f"Another node {what} the data folder {folder}.",
             "Stop it, or give this one another data_dir or, with PostgreSQL, another jobs.executor_id.",
         ) from error
     handle.truncate(0)

@@ -245,17 +245,17 @@ def recover_jobs(
     Not needed where it comes back: started again under the same executor_id, it
     takes up its own work.
     """
-    from cad_node.jobs.workflows import recover
+    from cad_node.jobs.recovery import recover_work
 
     with open_journal(config) as (settings, journal):
         if executor == settings.jobs.executor_id:
             raise JobError(
                 f"{executor} is the executor_id of this machine.", "Start the node: it takes up its own work."
             )
-        workflows = recover(settings, executor)
-        deliveries = journal.outgoing.release(executor)
-        journal.commitments.release(executor)
-    job_console().print(f"{workflows} studies and {deliveries} deliveries of {executor} are queued again.")
+        done = recover_work(settings, journal, executor)
+    job_console().print(
+        f"{done.studies} studies and {done.deliveries} deliveries of {executor} are queued again."
+    )
 
 
 def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destination: str | None) -> list[str]:

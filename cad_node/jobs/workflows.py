@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -213,30 +214,46 @@ def recover(settings: NodeSettings, executor: str) -> int:
     JobError
         The job database cannot be used.
     """
-    try:
-        return _recover(settings, executor)
-    except SQLAlchemyError as error:
-        raise JobError(
-            f"The job database cannot be used: {cause_of(error)}.", "Has a node ever run on it?"
-        ) from error
-
-
-def _recover(settings: NodeSettings, executor: str) -> int:
-    if settings.jobs.database_url:
-        client = DBOSClient(system_database_url=_dbos_url(settings), application_name="cad-node")
-        engine = None
-    else:
-        if not jobs_file(settings).exists():
+    with _client(settings) as client:
+        if client is None:
             return 0
-        engine = sqlite_engine(jobs_file(settings), explicit_begin=False)
-        client = DBOSClient(system_database_engine=engine, application_name="cad-node")
-    try:
         pending = client.list_workflows(status="PENDING", executor_id=executor, load_input=False)
         for workflow in pending:
             client.resume_workflow(workflow.workflow_id, queue_name=_QUEUE)
         return len(pending)
+
+
+def pending_elsewhere(settings: NodeSettings) -> set[str]:
+    """Names of the machines, other than this one, that have begun something and not ended it.
+
+    Raises
+    ------
+    JobError
+        The job database cannot be used.
+    """
+    with _client(settings) as client:
+        pending = [] if client is None else client.list_workflows(status="PENDING", load_input=False)
+    return {one.executor_id for one in pending if one.executor_id} - {settings.jobs.executor_id}
+
+
+@contextmanager
+def _client(settings: NodeSettings) -> Iterator[DBOSClient | None]:
+    """A look from outside at the job database; None where there is none yet."""
+    engine = client = None
+    try:
+        if settings.jobs.database_url:
+            client = DBOSClient(system_database_url=_dbos_url(settings), application_name="cad-node")
+        elif jobs_file(settings).exists():
+            engine = sqlite_engine(jobs_file(settings), explicit_begin=False)
+            client = DBOSClient(system_database_engine=engine, application_name="cad-node")
+        yield client
+    except SQLAlchemyError as error:
+        raise JobError(
+            f"The job database cannot be used: {cause_of(error)}.", "Has a node ever run on it?"
+        ) from error
     finally:
-        client.destroy()
+        if client is not None:
+            client.destroy()
         if engine is not None:
             engine.dispose()
 

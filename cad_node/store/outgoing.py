@@ -300,6 +300,12 @@ class Outgoing:
 
     # Looking
 
+    def executors(self) -> set[str]:
+        """Names of the machines that are sending something, or died while they were."""
+        query = sa.select(deliveries.c.executor).where(deliveries.c.state == DeliveryState.SENDING).distinct()
+        with self._reading.begin() as connection:
+            return set(connection.scalars(query))
+
     def is_busy(self) -> bool:
         """Whether anything is still to be sent."""
         with self._reading.begin() as connection:

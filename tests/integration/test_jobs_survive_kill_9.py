@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cad_node.cli.jobs import jobs_app
 from cad_node.deliver import make_destination
 from cad_node.jobs.engine import JobEngine
+from cad_node.jobs.recovery import take_over
 from cad_node.jobs.workflows import recover
 from cad_node.settings import load_settings
 from cad_node.store.journal import Journal
@@ -130,6 +131,31 @@ def test_the_work_of_a_machine_that_is_gone_goes_to_another(
         assert engine.wait_idle(DEADLINE_S)
     assert [record.state for record in journal.revisions.all()] == [RevisionState.DONE] * 4
     assert recover(settings, "node-a") == 0
+    journal.close()
+
+
+@pytest.mark.slow
+def test_a_node_that_has_another_name_now_goes_on_with_what_it_had_begun(
+    tmp_path: Path, children: list[Child], caplog: pytest.LogCaptureFixture
+) -> None:
+    former = write_config(tmp_path, None, None, executor_id="node-a")
+    journal = Journal.open(load_settings(former))
+    for study in STUDIES[:3]:
+        journal.record_instance(stored(study))
+    child = Child(former, seconds=600)
+    children.append(child)
+    wait_until(lambda: len(journal.revisions.all(RevisionState.PROCESSING)) == 2, "nothing began")
+    child.end(signal.SIGKILL)
+
+    settings = load_settings(write_config(tmp_path, None, None, executor_id="node-b"))
+    results = ResultStore(settings.data_dir / "results")
+    destinations = {item.name: make_destination(item) for item in settings.destinations}
+    with JobEngine(settings, journal, results, processing(results), destinations) as engine:
+        take_over(settings, journal)
+        assert engine.wait_idle(DEADLINE_S)
+        take_over(settings, journal)
+    assert [record.state for record in journal.revisions.all()] == [RevisionState.DONE] * 3
+    assert caplog.text.count("this node ran as node-a before: its 2 studies") == 1
     journal.close()
 
 

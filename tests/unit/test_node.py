@@ -231,6 +231,16 @@ def test_a_data_folder_that_cannot_be_used_is_a_settings_error(tmp_path: Path, m
             Node(NodeSettings(data_dir=path))
 
 
+def test_with_sqlite_a_second_node_of_another_name_is_refused_too(
+    node_of: Callable[[MadeBy], Node], tmp_path: Path
+) -> None:
+    node_of(made_by("1"))
+    other = NodeSettings(data_dir=tmp_path / "data", jobs={"executor_id": "node-2"})  # type: ignore[arg-type]
+    for _ in range(2):  # and it leaves no lock behind
+        with pytest.raises(SettingsError, match="Another node works in the data folder"):
+            Node(other)
+
+
 def test_a_second_node_of_the_same_name_is_refused_and_names_the_folder(
     node_of: Callable[[MadeBy], Node], tmp_path: Path
 ) -> None:

@@ -283,6 +283,50 @@ def test_the_command_says_what_was_freed_and_why_the_rest_stays(
     assert len(inbox.files_of("1.2.5")) == 1
 
 
+def failed_dismissed_and_removed(data_dir: Path, journal: Journal, inbox: Inbox, clock: Clock) -> None:
+    """Study 1.2.3 of two images, which failed, was seen to, and lost its files a month later."""
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}"))
+    journal.close_study("1.2.3")
+    (record,) = journal.revisions.of_study("1.2.3")
+    journal.revisions.fail(record, "StudyError", "No.")
+    clock.forward(31 * DAY)
+    assert [one.standing for one in prune(journal, data_dir, 30)] == [Standing.FAILED]
+    journal.dismissals.dismiss(journal.dismissals.standing_open([]), "anna", "ticket 7")
+    assert [one.standing for one in prune(journal, data_dir, 30)] == [Standing.RECENT]
+    clock.forward(31 * DAY)
+    assert [one.standing for one in prune(journal, data_dir, 30)] == [Standing.FINISHED]
+    assert not inbox.files_of("1.2.3")
+
+
+def files_of_newest(journal: Journal, inbox: Inbox) -> list[bool]:
+    newest = journal.revisions.of_study("1.2.3")[-1]
+    return [(inbox.root / path).is_file() for path in journal.files_of("1.2.3", newest.revision)]
+
+
+def test_a_dismissed_study_that_was_removed_is_analysed_when_it_is_sent_again(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    failed_dismissed_and_removed(tmp_path, journal, inbox, clock)
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}", calling="PACS"))
+    assert journal.close_study("1.2.3") is not None
+    (startable,) = journal.revisions.startable()
+    assert (startable.number, startable.run) == (1, 2)
+    assert files_of_newest(journal, inbox) == [True, True]
+
+
+def test_a_dismissed_study_that_was_removed_may_come_again_with_other_contents(
+    tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
+) -> None:
+    failed_dismissed_and_removed(tmp_path, journal, inbox, clock)
+    for number in range(2):
+        inbox.accept(_received("1.2.3", "1.2.3.4", f"1.2.3.4.{number}", dataset=b"corrected"))
+    assert journal.close_study("1.2.3") is not None
+    assert [record.number for record in journal.revisions.startable()] == [2]
+    assert files_of_newest(journal, inbox) == [True, True]
+
+
 def test_a_clock_that_is_ahead_for_a_while_removes_nothing(
     tmp_path: Path, journal: Journal, inbox: Inbox, clock: Clock
 ) -> None:

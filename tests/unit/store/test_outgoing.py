@@ -165,3 +165,12 @@ def test_who_was_thought_dead_decides_nothing_any_more(journal: Journal, late: s
     assert [item.state for item in journal.outgoing.all() if item.destination == "pacs"] == [
         DeliveryState.SENT
     ]
+
+
+def test_machines_that_are_sending_are_known_by_name(journal: Journal) -> None:
+    done(journal, "1.1")
+    assert journal.outgoing.executors() == set()
+    claim(journal)
+    assert journal.outgoing.executors() == {"node-1"}
+    journal.outgoing.release("node-1")
+    assert journal.outgoing.executors() == set()
