@@ -25,6 +25,7 @@ from cad_node.encode import (
     Templates,
     contradicted_sides,
     encode_study,
+    image_names,
     load_templates,
     render_preview,
 )
@@ -106,6 +107,7 @@ class Processor:
                 self.settings,
                 task.output,
                 contradicted_sides(result, headers),
+                image_names(result, headers),
             )
             summary = write_summary(
                 result,

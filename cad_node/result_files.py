@@ -74,11 +74,12 @@ def write_pages(
     settings: NodeSettings,
     output: Path,
     contradicted: Collection[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Write the page of a study, and one for each set of objects that a folder gets instead of all.
 
-    Their file names by the set. A page names only what lies beside it; `contradicted` is as
-    for `render_page`.
+    Their file names by the set. A page names only what lies beside it; `contradicted` and
+    `names` are as for `render_page`.
     """
     everything = all_variants(settings)
     sets = {names_of(everything): everything}
@@ -93,7 +94,7 @@ def write_pages(
             PageObject(item.variant, name, item.sources) for item, name in named if item.variant in wanted
         ]
         pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
-        page = render_page(result, previews, templates, beside, contradicted)
+        page = render_page(result, previews, templates, beside, contradicted, names)
         (output / pages[key]).write_text(page, encoding="utf-8")
     return pages
 

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
-from cad_node.encode.source import read_source
+from cad_node.encode.source import named_apart, read_source
 from cad_node.encode.sr_words import band_label, outline_words, partly, percent, position_parts, side
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
@@ -64,6 +64,7 @@ def render_page(
     templates: Templates,
     objects: Sequence[PageObject] = (),
     contradicted: Collection[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -75,27 +76,32 @@ def render_page(
         Those that lie beside the page: it names no others.
     contradicted
         Images of which text and header name different sides (`contradicted_sides`): no side is claimed.
+    names
+        What the report calls the images (`image_names`); without, they are numbered.
 
     Raises
     ------
     TemplateError
         The page template asks for something that a result does not have.
     """
-    names = object_names(one.variant for one in objects)
-    images = [
-        _image(position, image, previews, _links(objects, names, image), templates)
+    forms = object_names(one.variant for one in objects)
+    called = [
+        ((names or {}).get(image.reference.sop_instance_uid, str(position)), image)
         for position, image in enumerate(result.images, start=1)
+    ]
+    images = [
+        _image(name, image, previews, _links(objects, forms, image), templates) for name, image in called
     ]
     lesions = [
         _lesion(
-            position,
+            name,
             image,
             track,
             previews,
             templates,
             contradicted=image.reference.sop_instance_uid in contradicted,
         )
-        for position, image in enumerate(result.images, start=1)
+        for name, image in called
         for track in lesion_tracks(image).values()
     ]
     lesions.sort(key=lambda lesion: -lesion["p_malignant"])
@@ -119,7 +125,7 @@ def render_page(
                 for name, colour in templates.seg.colours.items()
             }
             | {"uncertain": "#{:02x}{:02x}{:02x}".format(*templates.preview.colours.uncertain)},
-            files=_links(objects, names, None),
+            files=_links(objects, forms, None),
             text=templates.page_words.text,
             language=templates.sr.document.language.value,
         )
@@ -153,7 +159,7 @@ def object_names(variants: Iterable[Variant]) -> dict[Variant, str]:
 
 
 def _image(
-    position: int,
+    name: str,
     image: ImageResult,
     previews: Mapping[str, str],
     files: Sequence[Mapping[str, str]],
@@ -163,7 +169,7 @@ def _image(
     key = image.key_result
     tracks = lesion_tracks(image)
     return {
-        "position": position,
+        "position": name,
         "sop_instance_uid": uid,
         "status": image.status.value,
         "status_name": templates.wording.statuses[image.status],
@@ -208,13 +214,22 @@ def contradicted_sides(result: StudyResult, headers: Mapping[str, Dataset]) -> f
     )
 
 
+def image_names(result: StudyResult, headers: Mapping[str, Dataset]) -> dict[str, str]:
+    """What the report calls the images, by SOP Instance UID: series and instance number."""
+    uids = [image.reference.sop_instance_uid for image in result.images]
+    sources = named_apart(
+        read_source(image.reference, headers.get(uid)) for uid, image in zip(uids, result.images, strict=True)
+    )
+    return {uid: source.name for uid, source in sources.items()}
+
+
 def _place(image: ImageResult, templates: Templates, *, contradicted: bool) -> str:
     parts = position_parts(image.notes, templates, conflict=contradicted)
     return "; ".join([*parts, templates.sr.position.conflict] if contradicted else parts)
 
 
 def _lesion(
-    position: int,
+    name: str,
     image: ImageResult,
     track: list[Lesion],
     previews: Mapping[str, str],
@@ -226,7 +241,7 @@ def _lesion(
     sizes, described, number = lesion.measurements, lesion.description, templates.wording.number
     digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
     return {
-        "image": position,
+        "image": name,
         "number": lesion.number,
         "frame": lesion.frame_number if image.reference.number_of_frames > 1 else "",
         "frames": len(track),

@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 import pytest
 
 from cad_node.domain import Box, Laterality, SonographerNotes
-from cad_node.encode import PageObject, Templates, contradicted_sides, render_page
+from cad_node.encode import PageObject, Templates, contradicted_sides, image_names, render_page
 from cad_node.variants import Variant
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
+from tests.unit.encode.encoding import encode
+from tests.unit.encode.test_sr import texts
 
 SINGLE = us_image(patient_name="SECRET^NAME", patient_id="SECRET-ID")
 CINE = us_cine(frames=3, study_instance_uid=SINGLE.StudyInstanceUID)
@@ -190,3 +192,15 @@ def test_no_side_is_claimed_where_text_and_header_differ(
     assert (getattr(words, typed.value) in text) == agrees
     assert (words.conflict in text) != agrees
     assert "10" in text
+
+
+def test_images_have_the_names_of_the_report(templates: Templates) -> None:
+    """The first image of a study need not be its image 1."""
+    source = us_image(series_number=3, instance_number=12)
+    result = study(analysed(source, {1: [(1, LARGE, MALIGNANT)]}))
+    names = image_names(result, {str(source.SOPInstanceUID): source})
+    (report,) = (one.dataset for one in encode(result, [source], templates) if one.kind == "sr")
+    assert any(text.startswith("Image 3.12 lesion 1: ") for text in texts(report))
+    text = render_page(result, {}, templates, names=names)
+    assert templates.page_words.text.lesion.format(image="3.12", number=1) in text
+    assert "<td>3.12<" in text
