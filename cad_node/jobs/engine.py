@@ -34,6 +34,7 @@ from cad_node.jobs.commitment import CommitmentRequester
 from cad_node.jobs.completion import due_studies
 from cad_node.jobs.courier import Courier
 from cad_node.jobs.faults import describe
+from cad_node.jobs.recovery import gone
 from cad_node.jobs.thread import JobThread
 from cad_node.jobs.workflows import Outcome, Workflows
 from cad_node.logs import study_context
@@ -62,6 +63,7 @@ _MAX_STARTS = 10
 _RECONCILE_S = 10.0
 _TIDY_S = 86400.0
 _ALIVE_S = 3600.0
+_GONE_S = 600.0
 _SLOWEST_LOOK_S = 1.0
 
 
@@ -128,6 +130,7 @@ class JobEngine:
         self._thread = threading.Thread(target=self._run, name="job-engine", daemon=True)
         self._listening_since = 0.0
         self._active = 0
+        self._gone: set[str] = set()
         self._active_lock = threading.Lock()
 
     def start(self) -> None:
@@ -229,7 +232,7 @@ class JobEngine:
 
     def _run(self) -> None:
         look_s = min(max(self._settings.completion.quiet_time_s / 10, 0.1), _SLOWEST_LOOK_S)
-        reconcile_at = tidy_at = alive_at = -math.inf
+        reconcile_at = tidy_at = alive_at = gone_at = -math.inf
         while not self._stopping.is_set():
             try:
                 if time.monotonic() >= alive_at:
@@ -241,6 +244,9 @@ class JobEngine:
                     reconcile_at = time.monotonic() + _RECONCILE_S
                 self._enqueue()
                 self._analyse_again()
+                if time.monotonic() >= gone_at:
+                    self._speak_of_the_gone()
+                    gone_at = time.monotonic() + _GONE_S
                 if time.monotonic() >= tidy_at:
                     self._workflows.forget_ended()
                     self._results.clean_up()
@@ -276,6 +282,18 @@ class JobEngine:
                 self._workflows.enqueue(record)
             elif self._workflows.has_ended(record) and self._journal.revisions.restart(record):
                 logger.warning("a workflow of study %s ended without a result", record.study_instance_uid)
+
+    def _speak_of_the_gone(self) -> None:
+        """Name the machines whose work waits for them, once each time that they are gone."""
+        now_gone = gone(self._settings, self._journal)
+        for name in sorted(now_gone - self._gone):
+            logger.warning(
+                "machine %s does not run, and what it had begun waits for it; where it does not come back: "
+                "cad-node jobs recover %s",
+                name,
+                name,
+            )
+        self._gone = now_gone
 
     def _process_step(self, study_instance_uid: str, revision: str, run: int, last: bool) -> Outcome:
         with self._active_lock:

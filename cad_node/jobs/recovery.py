@@ -33,6 +33,14 @@ def recover_work(settings: NodeSettings, journal: Journal, executor: str) -> Rec
     return Recovered(studies, deliveries)
 
 
+def gone(settings: NodeSettings, journal: Journal) -> set[str]:
+    """Names of machines on the same PostgreSQL that have begun something, and do not run."""
+    if not settings.jobs.database_url:
+        return set()
+    others = journal.revisions.executors() | journal.outgoing.executors()
+    return {name for name in others - {settings.jobs.executor_id} if not journal.executor_name.is_held(name)}
+
+
 def take_over(settings: NodeSettings, journal: Journal) -> None:
     """Take up what this node had begun under other names; for a node that is alone on its journal."""
     mine = settings.jobs.executor_id

@@ -93,6 +93,13 @@ class ExecutorName:
                 self._executor,
             )
 
+    def is_held(self, executor: str) -> bool:
+        """Whether a node of that name runs on this database; with SQLite nobody says so."""
+        if self._engine is None:
+            return False
+        with self._engine.connect() as connection:
+            return connection.execute(_HOLDER, _key(executor)).first() is not None
+
     def release(self) -> None:
         """Give the name back."""
         self._executor = ""
@@ -112,9 +119,7 @@ class ExecutorName:
     def _holder(self) -> str:
         if self._connection is None:
             return ""
-        # As the server shows it: unsigned.
-        values = {"kind": _CLASS, "name": _number(self._executor) % (1 << 32)}
-        return str(self._connection.scalar(_HOLDER, values) or "")
+        return str(self._connection.scalar(_HOLDER, _key(self._executor)) or "")
 
     def _drop(self) -> None:
         self._held = False
@@ -123,6 +128,11 @@ class ExecutorName:
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
+
+
+def _key(executor: str) -> dict[str, int]:
+    """The lock as the server shows it: unsigned."""
+    return {"kind": _CLASS, "name": _number(executor) % (1 << 32)}
 
 
 def _number(executor: str) -> int:

@@ -301,7 +301,7 @@ class Outgoing:
     # Looking
 
     def executors(self) -> set[str]:
-        """Names of the machines that are sending something, or died while they were."""
+        """Names of the machines that are sending something, or ended while they were."""
         query = sa.select(deliveries.c.executor).where(deliveries.c.state == DeliveryState.SENDING).distinct()
         with self._reading.begin() as connection:
             return set(connection.scalars(query))

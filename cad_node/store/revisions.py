@@ -145,6 +145,14 @@ class Revisions:
 
     # Looking
 
+    def executors(self) -> set[str]:
+        """Names of the machines that are processing something, or ended while they were."""
+        query = (
+            sa.select(revisions.c.executor).where(revisions.c.state == RevisionState.PROCESSING).distinct()
+        )
+        with self._reading.begin() as connection:
+            return set(connection.scalars(query))
+
     def names_several_patients(self, study_instance_uid: str) -> bool:
         """Whether a study failed as its images name different patients, and was never analysed."""
         mine = revisions.c.study_instance_uid == study_instance_uid

@@ -12,10 +12,13 @@ import pytest
 
 from cad_node import node as wiring
 from cad_node.errors import SettingsError
+from cad_node.jobs.recovery import gone
 from cad_node.node import Node
 from cad_node.settings import NodeSettings
 from cad_node.store.journal import Journal
+from tests.integration.jobs_node import wait_until
 from tests.unit.jobs.stubs import made_by
+from tests.unit.store.test_reanalysis import received
 
 pytestmark = pytest.mark.postgres
 
@@ -89,9 +92,28 @@ def test_a_name_that_another_took_meanwhile_is_logged(
     assert caplog.text.count("Another node runs as node-1") == 1
 
     second.close()
+    wait_until(
+        lambda: not first.executor_name.is_held("node-1"), "the server holds the name of a session that ended"
+    )
     with caplog.at_level(logging.INFO):
         first.executor_name.keep()
     assert "node-1 is held again" in caplog.text
+
+
+def test_a_machine_that_is_gone_is_named_while_its_work_waits(
+    journal_of: Callable[[], Journal], tmp_path: Path, postgres_url: str
+) -> None:
+    first, second = journal_of(), journal_of()
+    first.executor_name.claim("node-1", 0)
+    received(first, "1.2.3")
+    first.revisions.begin(first.revisions.all()[0], "node-1")
+    settings = NodeSettings(data_dir=tmp_path, jobs={"database_url": postgres_url, "executor_id": "node-2"})  # type: ignore[arg-type]
+
+    assert gone(settings, second) == set()
+    first.close()
+    wait_until(lambda: gone(settings, second) == {"node-1"}, "nobody says that node-1 is gone")
+    second.revisions.fail(second.revisions.all()[0], "E", "no")
+    assert gone(settings, second) == set()
 
 
 def test_a_node_does_not_start_beside_one_of_the_same_name_in_another_folder(
