@@ -22,6 +22,7 @@ def explanation(settings: NodeSettings) -> list[str]:
     """One sentence a step, in order, from the rooms themselves."""
     from cad_node.networks.bundle import load_bundle
     from cad_node.pipeline.segment import SMALLEST_SHARE
+    from cad_node.pipeline.square import NEARLY_SQUARE
     from cad_node.pipeline.track import FEWEST_SIGHTINGS, SAME_LESION_IOU, SHORTEST_LOOP
     from cad_node.process import find_model, load_cleaner
 
@@ -39,11 +40,13 @@ def explanation(settings: NodeSettings) -> list[str]:
         "Receive: the bytes are stored as the sender sent them and synced to disk before success is answered.",
         f"Complete: a study is closed after {completion.quiet_time_s:g} s without a new instance, "
         f"or {completion.forced_end_s:g} s after its first.",
-        "Decode: every frame to 8-bit grey or RGB; the source is never changed.",
+        "Decode: every frame to 8-bit grey or RGB as a viewer first shows it (look-up tables, window, palette); the "
+        "source is never changed.",
         "Gate: colour Doppler, spectral and M-mode, elastography, volumes, video, images without pixel data, "
         "undecodable ones and what is not ultrasound are answered with 'not analysed' and the reason.",
         *load_cleaner(settings).describe(),
-        f"Segment: {bundle.name} {bundle.version} ({bundle.sha256[:12]}…) over the cleaned tissue region; a pixel is "
+        f"Segment: {bundle.name} {bundle.version} ({bundle.sha256[:12]}…) over the cleaned tissue region, its pixels "
+        f"made square where height and width differ by more than {NEARLY_SQUARE:.0%}; a pixel is "
         f"lesion from probability {bundle.threshold:g} on; findings below {SMALLEST_SHARE:.2%} of the region or "
         f"{pipeline.smallest_lesion_mm2:g} mm² are dropped.",
         "Classify: normal, benign, malignant for each lesion under its own mask, and for the frame as a whole, "
@@ -53,7 +56,7 @@ def explanation(settings: NodeSettings) -> list[str]:
         f"Cine: lesions that overlap by {SAME_LESION_IOU:g} (intersection over union) from frame to frame are one; "
         f"in loops of {SHORTEST_LOOP} frames or more, those seen in fewer than {FEWEST_SIGHTINGS} are dropped.",
         "Measure: long axis, the axis perpendicular to it, area and orientation, in mm by the calibration of the "
-        "tissue region, in pixels where there is none.",
+        "tissue region, in pixels where there is none; what the edge of the picture cuts is said to be cut.",
         f"Encode: one SEG an image with lesions, one TID 1500 report a study ({settings.results.sr_class}), "
         "with UIDs derived from sources, model and settings; checked before they are stored.",
         "Deliver: stored first, then sent to " + ", ".join(d.name for d in settings.destinations) + ".",
