@@ -17,6 +17,7 @@ from cad_node.cli.training_options import find_model, parse_folds
 from cad_node.errors import SettingsError
 
 if TYPE_CHECKING:
+    from cad_node.train.protocols import Protocol
     from cad_node.train.scoring import Advance, Pooled
 
 _SHOWN = (
@@ -251,6 +252,8 @@ def _models_of(
 
     found = fitting()
     missing = [part for part in protocol.parts if part.name not in found]
+    if missing:
+        _refuse_other_data(protocol, data)
     if missing and train:
         train_missing(protocol, missing, data, models, extra)
         found = fitting()
@@ -258,6 +261,19 @@ def _models_of(
     if missing and not (partial and found):
         refuse_missing(protocol, missing, data, models, extra)
     return found
+
+
+def _refuse_other_data(protocol: Protocol, data: Path) -> None:
+    """Refuse data that lacks what the protocol is of: a model trained on it would never be the one that is missing."""
+    from cad_node.train.splits import read_split
+
+    there = {sample.dataset for sample in read_split(data, protocol.kind).samples}
+    needed = {dataset for part in protocol.parts for dataset in (*part.datasets, *part.learns.datasets)}
+    if lacking := sorted(needed - there):
+        raise SettingsError(
+            f"Protocol {protocol.name} is of {' and '.join(sorted(needed))}; {data} has no {' and '.join(lacking)}.",
+            "Images of your own are scored fold by fold: cad-node evaluate --model MODEL --fold N.",
+        )
 
 
 def _score_protocol(

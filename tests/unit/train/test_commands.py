@@ -149,3 +149,15 @@ def test_scorecard_is_put_into_the_folder(trained, capsys):
     assert card["annotations_left_in"]["all"]["accuracy"]["images"] == 6
     assert "annotations_removed" not in card
     assert "lesion dice" in capsys.readouterr().out
+
+
+def test_a_protocol_of_data_that_is_not_there_is_refused_before_it_is_trained_for(tmp_path):
+    data = write_data(tmp_path)
+    rows = (data / "manifest.csv").read_text()
+    (data / "manifest.csv").write_text(rows.replace("BUSI", "own").replace("BUS-BRA", "own"))
+
+    # Models of it would be told to be trained for ever: of other data sets they never fit.
+    with pytest.raises(
+        SettingsError, match=r"folds is of BUS-BRA and BUSI; .* has no BUS-BRA and BUSI.*--fold N"
+    ):
+        evaluate(data=data, protocol="folds", models=tmp_path / "models", threads=1)

@@ -144,5 +144,5 @@ def test_random_split_is_named_as_what_it_is(data, tmp_path):
 def test_failed_training_is_told(data, tmp_path):
     with pytest.raises(SettingsError, match="Training busi-to-busbra for the protocol"):
         evaluate(
-            data=tmp_path / "nothing", protocol="busi-to-busbra", models=tmp_path, threads=1, train=True
+            data=data, protocol="busi-to-busbra", models=tmp_path, threads=1, train=True, train_options="--size 33"
         )  # fmt: skip
