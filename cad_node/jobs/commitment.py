@@ -60,7 +60,6 @@ class CommitmentRequester(JobThread):
         self._results = results
         self._settings = settings
         self._executor = executor
-        self._clock = clock
         self._failures = 0
         self._pause = Pause(clock)
 
@@ -172,9 +171,9 @@ class CommitmentRequester(JobThread):
         self._pause.end()
 
     def _postpone(self, transaction_uid: str, record: CommitmentRecord, problem: str) -> None:
-        now = self._clock()
         spread = random.uniform(0.8, 1.0)
-        if now - record.since >= self._settings.retry_give_up_s:
+        # What a clock that leapt, or a node that was off, adds to the time is no time in which it was tried.
+        if self._journal.lifetime.has_passed(self._settings.retry_give_up_s, record.since):
             self._journal.commitments.refused(transaction_uid, problem)
             logger.error("given up on asking: %s", problem)
         else:

@@ -62,7 +62,6 @@ class Courier(JobThread):
         self._results = results
         self._settings = settings
         self._executor = executor
-        self._clock = clock
         self._commitment = commitment
         self._failures = 0
         self._pause = Pause(clock)
@@ -128,10 +127,10 @@ class Courier(JobThread):
         self._failures = 0
 
     def _postpone(self, record: DeliveryRecord, error: str, problem: str) -> None:
-        now = self._clock()
         # Spread, so that not all that failed together comes back together.
         spread = random.uniform(0.8, 1.0)
-        if now - record.since >= self._settings.retry_give_up_s:
+        # What a clock that leapt, or a node that was off, adds to the time is no time in which it was tried.
+        if self._journal.lifetime.has_passed(self._settings.retry_give_up_s, record.since):
             self._journal.outgoing.given_up(record, error, problem)
             logger.error("given up on %s after %d attempts: %s", self._name, record.attempts, problem)
         else:

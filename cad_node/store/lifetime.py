@@ -56,6 +56,11 @@ class Lifetime:
             return days_ago(connection.scalars(query), days, now)
 
 
+    def has_passed(self, seconds: float, since: float) -> bool:
+        """Whether so many seconds have passed since then, gaps left out."""
+        return since <= self.days_ago(seconds / DAY_S)
+
+
 def days_ago(lived: Iterable[int], days: float, now: float) -> float:
     """When it was so many days ago.
 

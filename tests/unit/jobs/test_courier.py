@@ -185,6 +185,20 @@ def test_it_gives_up_in_the_end(
     assert states(journal) == [DeliveryState.GIVEN_UP]
 
 
+def test_a_clock_that_leaps_ahead_gives_nothing_up(
+    journal: Journal, results: ResultStore, ready: Ready, clock: Clock
+) -> None:
+    settings, destination = JobsSettings(), FakeDestination(down(), down())
+    courier = Courier("pacs", destination, journal, results, settings, "node-1", clock)
+    journal.lifetime.note_alive()
+    ready("1.1")
+    courier.deliver_next()
+    clock.forward(365 * 86400)
+    journal.lifetime.note_alive()
+    courier.deliver_next()
+    assert states(journal) == [DeliveryState.WAITING]
+
+
 def test_a_fault_of_ours_is_retried_and_its_message_kept_out(
     journal: Journal, courier_to: MakeCourier, ready: Ready, caplog: pytest.LogCaptureFixture
 ) -> None:
