@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
-# Processes that share the tests out among them, each with up to 3 GB of memory; auto: one a core.
+# Processes that share the tests out by files, the long ones of tests/acceptance first, each with up to 3 GB
+# of memory; auto: one a core.
 WORKERS ?= 1
 # More arguments for pip when it installs torch, such as the index of PyTorch's CPU builds.
 TORCH_ARGS ?=
@@ -35,7 +36,7 @@ run: setup
 	$(BIN)/cad-node demo --once --output cad-node-demo --port 0
 
 test: setup debian viewer
-	$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
+	$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 lint: setup
 	$(BIN)/ruff format --check
