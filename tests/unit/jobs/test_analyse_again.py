@@ -43,11 +43,6 @@ def journal(settings: NodeSettings) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
-
-
-@pytest.fixture
 def engine_of(settings: NodeSettings, journal: Journal, results: ResultStore) -> Make:
     def make(process: Process, made: MadeBy, destination: FakeDestination) -> JobEngine:
         return JobEngine(settings, journal, results, process, {"pacs": destination}, digest=made.digest)

@@ -70,11 +70,6 @@ def scu(journal: Journal) -> FakeScu:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
-
-
-@pytest.fixture
 def requester(scu: FakeScu, journal: Journal, results: ResultStore, clock: Clock) -> CommitmentRequester:
     return CommitmentRequester(scu, journal, results, SETTINGS, "node-1", clock)  # type: ignore[arg-type]
 

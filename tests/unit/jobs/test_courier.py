@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -19,11 +18,6 @@ SETTINGS = JobsSettings(retry_first_s=10, retry_longest_s=100, retry_give_up_s=1
 
 def down() -> DestinationUnreachableError:
     return DestinationUnreachableError("Nobody answers.", "Wait.")
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
 
 
 MakeCourier = Callable[[FakeDestination], Courier]

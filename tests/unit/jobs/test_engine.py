@@ -43,11 +43,6 @@ def journal(settings: NodeSettings) -> Iterator[Journal]:
     journal.close()
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
-
-
 Make = Callable[..., JobEngine]
 
 
