@@ -18,7 +18,7 @@ from typing import Any
 
 from cad_node.errors import SettingsError
 from cad_node.networks import load_bundle, load_model
-from cad_node.networks.bundle import TRAIN_FILE
+from cad_node.networks.bundle import TRAIN_FILE, WEIGHTS_FILE
 from cad_node.train.data import Sample
 from cad_node.train.decide import THRESHOLDS, choose
 from cad_node.train.evidence import Evidence, evidence_from_json, evidence_to_json, gather
@@ -150,7 +150,7 @@ def decide_across(
 def write_decided(one: Decided, folder: Path, version: str | None = None) -> str:
     """Write the model with its new decisions as `folder`, without figures, and return its sha256.
 
-    Weights and training stay as they are; `version` in place of the model's own.
+    The weight file stays as it is, byte for byte; `version` in place of the model's own.
     """
     bundle = load_bundle(one.model)
     train = json.loads((one.model / TRAIN_FILE).read_text(encoding="utf-8"))
@@ -159,7 +159,13 @@ def write_decided(one: Decided, folder: Path, version: str | None = None) -> str
     )
     settings = settings_from_json(train["settings"])
     return export_bundle(
-        bundle.load_network(), settings, one.decisions, origin, folder, version or bundle.version
+        bundle.load_network(),
+        settings,
+        one.decisions,
+        origin,
+        folder,
+        version or bundle.version,
+        weights=one.model / WEIGHTS_FILE,
     )
 
 

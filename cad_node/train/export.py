@@ -68,14 +68,19 @@ def export_bundle(
     origin: Origin,
     folder: Path,
     version: str,
+    weights: Path | None = None,
 ) -> str:
-    """Write or replace the model folder and return its sha256; its name is the model's name."""
+    """Write or replace the model folder and return its sha256; its name is the model's name.
+
+    `weights` is a weight file of this network that is taken as it is.
+    """
     sha256 = write_folder(
         folder,
         network,
         metadata=_metadata(folder.name, version, settings, decisions, origin.data.get("datasets", ())),
         inference=_inference(settings),
         train=_train(folder.name, settings, origin),
+        weights=weights,
     )
     write_card(load_bundle(folder))
     return sha256
@@ -87,18 +92,22 @@ def write_folder(
     metadata: Mapping[str, Any],
     inference: Mapping[str, Any],
     train: Mapping[str, Any],
+    weights: Path | None = None,
 ) -> str:
     """Write or replace a model folder without its card, and return its sha256.
 
-    It is built beside its place and moved there at the end: a node never reads
-    half a model.
+    `weights` is a weight file of this network that is taken as it is. The folder is built beside its
+    place and moved there at the end: a node never reads half a model.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     partial.chmod(0o755)
     for inner in ("configs", "models", "docs"):
         (partial / inner).mkdir()
-    torch.save(_shipped_precision(network), partial / WEIGHTS_FILE)
+    if weights is None:
+        torch.save(_shipped_precision(network), partial / WEIGHTS_FILE)
+    else:
+        shutil.copyfile(weights, partial / WEIGHTS_FILE)
     write_json(partial / METADATA_FILE, metadata)
     write_json(partial / INFERENCE_FILE, inference)
     write_json(partial / TRAIN_FILE, train)
