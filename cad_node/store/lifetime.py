@@ -55,7 +55,6 @@ class Lifetime:
         with self._reading.begin() as connection:
             return days_ago(connection.scalars(query), days, now)
 
-
     def has_passed(self, seconds: float, since: float) -> bool:
         """Whether so many seconds have passed since then, gaps left out."""
         return since <= self.days_ago(seconds / DAY_S)
