@@ -21,6 +21,11 @@ def models_dir() -> Path:
     return _shipped("models")
 
 
+def is_installed() -> bool:
+    """Whether the models are those of an installed wheel, not of a checkout."""
+    return models_dir().is_relative_to(_PACKAGE)
+
+
 def model_names(*folders: Path) -> list[str]:
     """What there is to choose from in folders of models."""
     inner = (path for folder in folders if folder.is_dir() for path in folder.iterdir())

@@ -23,7 +23,8 @@ def adapt(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="Where model folders are; default: runtime.models_dir, or the shipped ones."
+            "--output",
+            help="Where model folders are; default: runtime.models_dir, in a checkout the shipped ones.",
         ),
     ] = None,
     config: Config = None,

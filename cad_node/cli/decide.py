@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cad_node.cli.options import unusable_output
 from cad_node.cli.progress import tasks_progress
 from cad_node.cli.training_options import find_model
 from cad_node.errors import SettingsError
@@ -51,6 +52,8 @@ def decide(
     from cad_node.train.protocols import find_protocol, match, missing_message, model_folders
 
     console = Console(stderr=True, soft_wrap=True)
+    if problem := unusable_output(output):
+        raise SettingsError("The models could not be written when it is decided.", problem)
     protocol, shipped = find_protocol("folds"), find_model(model_for)
     parts = match(protocol, model_folders([*map(find_model, model or []), models]))
     missing = [part for part in protocol.parts if part.name not in parts]

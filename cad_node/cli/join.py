@@ -22,7 +22,8 @@ def join(
         Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")
+        Path | None,
+        typer.Option("--output", help="Where model folders are; default: in a checkout the shipped ones."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
     version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",

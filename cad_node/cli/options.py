@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cad_node.errors import SettingsError
-from cad_node.resources import models_dir
+from cad_node.resources import is_installed, models_dir
 from cad_node.settings.section import NAME, PATTERNS
 
 Config = Annotated[
@@ -39,12 +39,18 @@ def model_folder(export: str, output: Path | None) -> Path:
     Raises
     ------
     SettingsError
-        No node could name the model, or nothing can be written there.
+        No node could name the model, nothing can be written there, or `output` is None in an
+        installed package, where models of one's own would lie among those that the next update replaces.
     """
     if not re.fullmatch(NAME, export):
         raise SettingsError(
             f"--export '{export}' is no name for a model: it {PATTERNS[NAME]}.",
             "The node finds a model by it. Say where it goes with --output.",
+        )
+    if output is None and is_installed():
+        raise SettingsError(
+            "A model of yours would lie in the installed package, which an update replaces.",
+            "Name a folder with --output, and the same in [runtime] models_dir for the node.",
         )
     folder = output or models_dir()
     if problem := unusable_output(folder):

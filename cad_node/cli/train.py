@@ -131,7 +131,8 @@ def train(
         float, typer.Option("--normal-views", min=1, help="How often BUSI's normals are seen in an epoch.")
     ] = 3.0,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Where model folders are; default: the shipped ones.")
+        Path | None,
+        typer.Option("--output", help="Where model folders are; default: in a checkout the shipped ones."),
     ] = None,
     denoise: Annotated[
         bool, typer.Option("--denoise", help="With one of the papers' networks: a 5 x 5 median before it.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cad_node.cli import options
 from cad_node.cli.options import model_folder
 from cad_node.cli.train import train
 from cad_node.errors import SettingsError
@@ -28,3 +29,12 @@ def test_a_model_that_cannot_be_written_is_refused_before_it_is_trained(tmp_path
         SettingsError, match=r"could not be written when it is made.*Name another folder for --output"
     ):
         train(data=tmp_path / "none", export="mine", output=tmp_path / "file" / "below")
+
+
+def test_models_of_ones_own_do_not_go_into_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "is_installed", lambda: True)
+    assert model_folder("mine", tmp_path) == tmp_path / "mine"
+    with pytest.raises(SettingsError, match="an update replaces"):
+        model_folder("mine", None)

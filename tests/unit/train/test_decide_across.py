@@ -152,6 +152,14 @@ def test_missing_models_are_named_with_their_commands(data, models, shipped, tmp
         _decide(data, tmp_path, shipped, tmp_path, model=[str(models / f"folds-{n}") for n in (1, 2, 3, 4)])
 
 
+def test_a_place_that_cannot_be_written_to_is_refused_before_half_an_hour_of_looking(
+    data, models, shipped, tmp_path
+):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="could not be written when it is decided"):
+        decide_command(data=data, model_for=str(shipped), output=tmp_path / "file" / "below", models=models)
+
+
 def test_two_models_of_one_name_are_refused(data, models, tmp_path):
     shipped = write_model(tmp_path, "folds-1", FOLDS)
     with pytest.raises(SettingsError, match="have one name"):
