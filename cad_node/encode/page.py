@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import named_apart, read_source
-from cad_node.encode.sr_words import band_label, outline_words, partly, percent, position_parts, side
+from cad_node.encode.sr_words import band_label, outline_words, partly, position_parts, side
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 from cad_node.settings import ObjectKind
@@ -249,7 +249,7 @@ def _lesion(
         "class_name": templates.wording.class_name(lesion.probabilities),
         "p_malignant": lesion.probabilities.malignant,
         # As exact as the band, which is that of this figure.
-        "percent": number(percent(lesion.probabilities.malignant), 1),
+        "percent": templates.wording.percent(lesion.probabilities.malignant),
         "p_benign": lesion.probabilities.benign,
         "p_normal": lesion.probabilities.normal,
         "band": band_label(lesion, templates),

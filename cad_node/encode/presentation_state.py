@@ -231,7 +231,7 @@ def label_lines(lesion: Lesion, context: Context) -> list[str]:
         template.label.format(
             number=lesion.number,
             class_name=wording.class_name(lesion.probabilities),
-            percent=wording.number(100 * lesion.probabilities.malignant, 0),
+            percent=wording.percent(lesion.probabilities.malignant),
         ),
         template.size.format(
             long_axis=wording.number(sizes.long_axis.length, digits),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cad_node.domain import Box, CleanFrame, FrameResult, ImageResult, LengthUnit, Lesion
-from cad_node.encode.sr_words import band_label, percent
+from cad_node.encode.sr_words import band_label
 from cad_node.encode.template import PreviewTemplate, Templates
 from cad_node.encode.template_text import Colour
 
@@ -218,7 +218,7 @@ class _Panel:
         """The probability of cancer as figure and bar."""
         colours, size = self._template.colours, self._template.picture.font_size
         # As exact as the band that stands below it, and as in the report.
-        figure = f"{self._words.number(percent(probability), 1)} %"
+        figure = f"{self._words.percent(probability)} %"
         self._pair(self._template.text.probability, figure, 0.95, 1.4)
         height = size * 0.4
         box = (self._left, self._y, self._right, self._y + height)

@@ -87,7 +87,7 @@ def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context:
     parts = [
         phrases.class_.format(
             class_name=context.templates.wording.class_name(lesion.probabilities),
-            percent=number(percent(lesion.probabilities.malignant), 1),
+            percent=context.templates.wording.percent(lesion.probabilities.malignant),
             band=band_label(lesion, context.templates),
         ),
         phrases.size.format(
@@ -142,7 +142,7 @@ def summary_lines(result: StudyResult, sources: Mapping[str, Source], context: C
         words = {
             "tracking_id": tracking_id(sources[image.reference.sop_instance_uid], lesion.number, context),
             "class_name": context.templates.wording.class_name(lesion.probabilities),
-            "percent": context.templates.wording.number(percent(lesion.probabilities.malignant), 1),
+            "percent": context.templates.wording.percent(lesion.probabilities.malignant),
             "band": band_label(lesion, context.templates),
         }
         lines.append(line.format(**words) if rank == 1 else line.format(rank=rank, **words))

@@ -59,6 +59,10 @@ class Numbers:
     decimal: Annotated[str, Text(longest=1, pattern=r"[.,]")]
 
 
+# Beyond this, figures would promise more than any network knows.
+_SUREST = 0.001
+
+
 @dataclass(frozen=True)
 class Abstention:
     """How it is said that the likeliest class is too often wrong."""
@@ -81,6 +85,14 @@ class Wording:
     def number(self, value: float, digits: int) -> str:
         """A figure with so many decimals."""
         return f"{value:.{digits}f}".replace(".", self.numbers.decimal)
+
+    def percent(self, probability: float) -> str:
+        """A probability in percent with one decimal; no network is so sure that it would be 0.0 or 100.0."""
+        if probability < _SUREST:
+            return f"< {self.number(100 * _SUREST, 1)}"
+        if probability > 1 - _SUREST:
+            return f"> {self.number(100 * (1 - _SUREST), 1)}"
+        return self.number(100 * probability, 1)
 
     def class_name(self, probabilities: Probabilities) -> str:
         """The likeliest class in words; where the node abstains, that it does so."""

@@ -53,7 +53,7 @@ def test_each_lesion_has_a_layer_with_its_outline_and_its_label(templates: Templ
     assert [layer.GraphicLayer for layer in made.GraphicLayerSequence] == ["LESION_1", "LESION_2"]
     first, second = made.GraphicAnnotationSequence
     assert (first.GraphicLayer, second.GraphicLayer) == ("LESION_1", "LESION_2")
-    assert first.TextObjectSequence[0].UnformattedTextValue == "Lesion 1: malignant, 80 %\r\n9.1 x 6.1 mm"
+    assert first.TextObjectSequence[0].UnformattedTextValue == "Lesion 1: malignant, 80.0 %\r\n9.1 x 6.1 mm"
     outline = first.GraphicObjectSequence[0]
     assert outline.TrackingUID == derive_uid("lesion", source.SOPInstanceUID, "1")
     points = np.array(outline.GraphicData).reshape(-1, 2)

@@ -59,6 +59,24 @@ def image(
     return replace(found, frames=(frame,))
 
 
+@pytest.mark.parametrize(
+    ("probability", "written"),
+    [(0.0, "< 0.1"), (0.0009, "< 0.1"), (0.001, "0.1"), (0.096, "9.6"), (0.999, "99.9"), (0.9996, "> 99.9")],
+)
+def test_no_probability_is_written_as_a_certainty(
+    templates: Templates, probability: float, written: str
+) -> None:
+    assert templates.wording.percent(probability) == written
+
+
+def test_the_report_does_not_call_cancer_impossible(templates: Templates) -> None:
+    source = us_image()
+    sure = image(source, probabilities=Probabilities(0.0001, 0.9998, 0.0001))
+    said = "\n".join(texts(encode(study(sure), [source], templates)[-1].dataset))
+    assert "probability of cancer < 0.1 %" in said
+    assert " 0.0 %" not in said
+
+
 def group_of(templates: Templates, source: Dataset, found: ImageResult) -> tuple[Any, list[str]]:
     """The lesion's measurement group and every text of the report."""
     objects = encode(study(found), [source], templates)
