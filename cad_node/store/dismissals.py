@@ -24,7 +24,7 @@ from cad_node.store.schema import (
     Matter,
     RevisionState,
 )
-from cad_node.store.tables import commitments, deliveries, dismissals, revisions, studies
+from cad_node.store.tables import commitments, deliveries, dismissals, locked_study, revisions, studies
 
 DISMISSABLE = (
     RevisionState.FAILED.value,
@@ -131,9 +131,7 @@ class Dismissals:
     def _dismiss(self, uid: str, what: list[Open], by: str, reason: str) -> list[Open]:
         done = []
         with self._engine.begin() as connection:
-            connection.execute(
-                sa.select(studies.c.is_open).where(studies.c.study_instance_uid == uid).with_for_update()
-            )
+            connection.execute(locked_study(uid))
             if connection.scalar(sa.select(_under_way(uid))):
                 return []
             now = self._clock()
@@ -164,11 +162,7 @@ class Dismissals:
     def withdraw(self, study_instance_uid: str, by: str) -> int:
         """Have what was dismissed of a study's newest revision stand open again; how much it was."""
         with self._engine.begin() as connection:
-            connection.execute(
-                sa.select(studies.c.is_open)
-                .where(studies.c.study_instance_uid == study_instance_uid)
-                .with_for_update()
-            )
+            connection.execute(locked_study(study_instance_uid))
             return withdraw_newest(connection, study_instance_uid, by, self._clock())
 
     # Looking

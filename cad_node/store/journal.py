@@ -41,6 +41,7 @@ from cad_node.store.tables import (
     SCHEMA_VERSION,
     instances,
     journal_info,
+    locked_study,
     metadata,
     revision_files,
     revisions,
@@ -184,7 +185,7 @@ class Journal:
                     "last_instance_at": now,
                 },
             )
-            connection.execute(_locked_study(uid))
+            connection.execute(locked_study(uid))
             known = connection.execute(
                 sa.select(instances.c.sha256, instances.c.dataset_sha256, instances.c.path).where(same)
             ).first()
@@ -243,7 +244,7 @@ class Journal:
         """
         uid = study_instance_uid
         with self._engine.begin() as connection:
-            study = connection.execute(_locked_study(uid)).first()
+            study = connection.execute(locked_study(uid)).first()
             if study is None or not study.is_open:
                 return None
             connection.execute(
@@ -374,8 +375,3 @@ def _is_repeat(stored: StoredInstance, sha256: str, dataset_sha256: str) -> bool
     if stored.sha256 == sha256:
         return True
     return bool(dataset_sha256) and stored.dataset_sha256 == dataset_sha256
-
-
-def _locked_study(uid: str) -> sa.Select[tuple[str, bool, float, float]]:
-    """The study's row, locked until the transaction ends (SQLite has locked everything already)."""
-    return sa.select(studies).where(studies.c.study_instance_uid == uid).with_for_update()

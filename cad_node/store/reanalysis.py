@@ -21,7 +21,7 @@ from cad_node.store.database import insert_if_absent, reading
 from cad_node.store.instance_sets import unlisted_files
 from cad_node.store.revisions import made_columns, revision_record, same_run
 from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState
-from cad_node.store.tables import nodes, revision_files, revisions, studies
+from cad_node.store.tables import locked_study, nodes, revision_files, revisions, studies
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,7 @@ class Reanalysis:
         # Follows from what was there before: two that order at once order the same.
         name = hashlib.sha256(f"{last.revision} {made_for}".encode("ascii")).hexdigest()[:32]
         with self._engine.begin() as connection:
-            study = connection.execute(
-                sa.select(studies).where(studies.c.study_instance_uid == uid).with_for_update()
-            ).first()
+            study = connection.execute(locked_study(uid)).first()
             if study is None or study.is_open:
                 return False
             drop_orders(connection, uid, other_than=made_for)
@@ -192,9 +190,7 @@ class Reanalysis:
     def withdraw(self, study_instance_uid: str, digest: str) -> None:
         """Forget orders for a study that nobody has begun, but those for this digest."""
         with self._engine.begin() as connection:
-            connection.execute(
-                sa.select(studies).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
-            )
+            connection.execute(locked_study(study_instance_uid))
             drop_orders(connection, study_instance_uid, other_than=digest)
 
     def startable(self, digest: str) -> RevisionRecord | None:
@@ -239,11 +235,7 @@ class Reanalysis:
         by the model of today, too.
         """
         with self._engine.begin() as connection:
-            connection.execute(
-                sa.select(studies)
-                .where(studies.c.study_instance_uid == record.study_instance_uid)
-                .with_for_update()
-            )
+            connection.execute(locked_study(record.study_instance_uid))
             connection.execute(
                 revisions.update()
                 .where(*same_run(record), revisions.c.state.in_(UNFINISHED), revisions.c.made_for != "")

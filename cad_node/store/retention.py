@@ -34,6 +34,7 @@ from cad_node.store.tables import (
     deliveries,
     dismissals,
     instances,
+    locked_study,
     revision_files,
     revisions,
     studies,
@@ -81,7 +82,7 @@ class Retention:
             Paths of its instances below the inbox; None where the study went on meanwhile.
         """
         with self._engine.begin() as connection:
-            connection.execute(_locked_study(study_instance_uid))
+            connection.execute(locked_study(study_instance_uid))
             if self._standing(connection, study_instance_uid, before) is Standing.FINISHED:
                 yield self._paths(connection, study_instance_uid)
             else:
@@ -130,7 +131,7 @@ class Retention:
         """
         uid = study_instance_uid
         with self._engine.begin() as connection:
-            connection.execute(_locked_study(uid))
+            connection.execute(locked_study(uid))
             if self._standing(connection, uid, before) is not Standing.FINISHED:
                 return
             # Sent again meanwhile, it lies there again: whoever records it waits for this transaction.
@@ -210,11 +211,6 @@ class Retention:
         if any(newest.get(name) == DeliveryState.SENT for name in connection.scalars(query)):
             return Standing.NOT_COMMITTED
         return None
-
-
-def _locked_study(uid: str) -> sa.Select[tuple[Any, ...]]:
-    """The study's row, locked until the transaction ends."""
-    return sa.select(studies).where(studies.c.study_instance_uid == uid).with_for_update()
 
 
 def take_away(inbox: Path, study_instance_uid: str) -> None:

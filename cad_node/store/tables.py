@@ -213,3 +213,11 @@ dismissals = sa.Table(
 days_lived = sa.Table(
     "days_lived", metadata, sa.Column("day", sa.Integer, primary_key=True, autoincrement=False)
 )
+
+
+def locked_study(study_instance_uid: str) -> sa.Select[tuple[str, bool, float, float]]:
+    """The study's row, locked until the transaction ends (SQLite has locked everything already).
+
+    What changes a study's revisions takes it first, so that two of them come one after the other.
+    """
+    return sa.select(studies).where(studies.c.study_instance_uid == study_instance_uid).with_for_update()
