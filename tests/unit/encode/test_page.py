@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from cad_node.domain import Box, Laterality, SonographerNotes
+from cad_node.domain import Box, Laterality, Probabilities, SonographerNotes
 from cad_node.encode import PageObject, Templates, contradicted_sides, image_names, render_page
 from cad_node.variants import Variant
 from tests.factories import us_cine, us_image
@@ -64,7 +64,14 @@ def test_an_uncertain_lesion_is_not_given_a_class(templates: Templates) -> None:
     text = render_page(study(image), {}, templates)
     assert '<article class="card lesion uncertain">' in text
     assert '<span class="tag">uncertain, rather benign</span>' in text
-    assert "45 %" in text
+    assert "45.0 %" in text
+
+
+def test_no_probability_on_the_page_is_a_certainty(templates: Templates) -> None:
+    image = analysed(SINGLE, {1: [(1, SMALL, Probabilities(0.0002, 0.0001, 0.9997))]})
+    text = render_page(study(image), {}, templates)
+    assert "<dd>&lt; 0.1 % / &lt; 0.1 %</dd>" in text
+    assert '<td class="number">&gt; 99.9 %</td>' in text
 
 
 def test_it_says_what_was_not_analysed_and_by_what_it_was_made(templates: Templates) -> None:
