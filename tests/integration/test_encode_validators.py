@@ -273,4 +273,4 @@ def test_dcmtk_shows_the_outlines_and_labels_of_a_frame(
     assert [layer.partition("]")[0].lstrip("[") for layer in with_graphics] == shown
     for layer in with_graphics:
         assert "type=polyline" in layer
-        assert re.search(r'text 1: "Lesion \d: (malignant|benign), \d+ %', layer)
+        assert re.search(r'text 1: "Lesion \d: (malignant|benign), \d+\.\d %', layer)
