@@ -29,7 +29,8 @@ from pydicom.uid import (
 from cad_node.errors import PixelDecodeError
 from cad_node.read import decode_frames
 from cad_node.read.headers import read_with_pixels
-from tests.factories import Text, draw_texts, ellipse, jpeg, set_pixels, speckle, us_cine, us_image, write
+from tests.factories import Text, draw_texts, ellipse, speckle, us_cine, us_image, write
+from tests.pixel_data import jpeg, set_pixels
 
 NATIVE = [
     ImplicitVRLittleEndian,

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cad_node.domain import Box, NotAnalysed
 from cad_node.read import gate_pixels
-from tests.factories import Text, draw_texts, jpeg, paint_flow, speckle
+from tests.factories import Text, draw_texts, paint_flow, speckle
+from tests.pixel_data import jpeg
 
 TISSUE = Box(48, 472, 40, 600)
 
