@@ -25,7 +25,7 @@ def tissue_of(
     breast_only: bool = False,
     skipped: Callable[[], object] = lambda: None,
 ) -> Iterator[NDArray[np.uint8]]:
-    """One grey picture `(rows, columns)` an image, of a loop its middle frame.
+    """One grey picture `(rows, columns)` an image, of a loop its middle frame, of a split screen the first.
 
     Studies come in an order that follows from their paths and yet is no order of time or
     name, so that the first of them are as mixed as all. What the node would not analyse is
@@ -47,5 +47,5 @@ def tissue_of(
             except (CleaningError, StudyError):
                 skipped()
                 continue
-            tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
+            tissue = np.ascontiguousarray(frame.pixels[frame.looked_at[0].slices])
             yield SquarePixels.of(tissue, frame.pixel_height).apply(tissue)

@@ -45,10 +45,10 @@ def explanation(settings: NodeSettings) -> list[str]:
         "Gate: colour Doppler, spectral and M-mode, elastography, volumes, video, images without pixel data, "
         "undecodable ones and what is not ultrasound are answered with 'not analysed' and the reason.",
         *load_cleaner(settings).describe(),
-        f"Segment: {bundle.name} {bundle.version} ({bundle.sha256[:12]}…) over the cleaned tissue region, its pixels "
-        f"made square where height and width differ by more than {NEARLY_SQUARE:.0%}; a pixel is "
-        f"lesion from probability {bundle.threshold:g} on; findings below {SMALLEST_SHARE:.2%} of the region or "
-        f"{pipeline.smallest_lesion_mm2:g} mm² are dropped.",
+        f"Segment: {bundle.name} {bundle.version} ({bundle.sha256[:12]}…) over the cleaned tissue region, "
+        "each picture of a split screen by itself; pixels are made square where height and width differ by more "
+        f"than {NEARLY_SQUARE:.0%}; a pixel is lesion from probability {bundle.threshold:g} on; findings below "
+        f"{SMALLEST_SHARE:.2%} of the picture or {pipeline.smallest_lesion_mm2:g} mm² are dropped.",
         "Classify: normal, benign, malignant for each lesion under its own mask, and for the frame as a whole, "
         f"with probabilities calibrated at temperature {bundle.temperature:.2f}; a finding that is normal with at "
         f"least {veto:g} is dropped"

@@ -26,8 +26,8 @@ class CleanFrame:
 
     `pixels` is uint8 grey `(rows, columns)` at source resolution: annotations
     inpainted, everything outside `region` zero. `removed` marks the pixels that
-    were inpainted inside `region`. `notes` is what was typed there. `aspect` is that of
-    `Frame`.
+    were inpainted inside `region`. `notes` is what was typed there. `aspect` and `pictures` are
+    those of `Frame`.
     """
 
     frame_number: int
@@ -38,10 +38,16 @@ class CleanFrame:
     removed: NDArray[np.bool_] = field(compare=False, repr=False)
     notes: SonographerNotes = SILENT
     aspect: float = 1.0
+    pictures: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
         freeze(self.pixels, self.removed)
+
+    @property
+    def looked_at(self) -> tuple[Box, ...]:
+        """The parts of the region that are looked at one by one: networks learned single pictures."""
+        return self.pictures or (self.region,)
 
     @property
     def pixel_size(self) -> PixelSpacing:

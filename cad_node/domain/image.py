@@ -53,7 +53,8 @@ class Frame:
     C.8.5.5), or None where the image names none; `spacing` is that region's
     calibration, None where there is none. `left_out` are regions of other pictures of
     tissue on the same screen. `aspect` is the height of a pixel by its width, as far as
-    an image without a calibration says it.
+    an image without a calibration says it. `pictures` are those that stand side by side in
+    `tissue`, as on a split screen; empty where there is one.
     """
 
     reference: ImageReference
@@ -63,6 +64,7 @@ class Frame:
     spacing: PixelSpacing | None = None
     left_out: tuple[Box, ...] = ()
     aspect: float = 1.0
+    pictures: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the pixels read-only."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain import CleanFrame, Description, LesionOrientation, LesionShape, Measurements
+from cad_node.domain import Box, CleanFrame, Description, LesionOrientation, LesionShape, Measurements
 
 # Long by short axis. A rounder lesion has no direction that a reader would name.
 _LEAST_ELONGATION = 1.15
@@ -50,11 +50,12 @@ def describe(measurements: Measurements, frame: CleanFrame) -> Description:
 
 
 def reaches_edge(measurements: Measurements, frame: CleanFrame) -> bool:
-    """Whether an outline reaches the edge of the region that was looked at.
+    """Whether an outline reaches the edge of the picture that was looked at.
 
-    The slanted sides of a convex picture inside that region are not seen.
+    The slanted sides of a convex picture are not seen.
     """
-    rows, columns, region = measurements.contour[:, 0], measurements.contour[:, 1], frame.region
+    rows, columns = measurements.contour[:, 0], measurements.contour[:, 1]
+    region = _picture(measurements, frame)
     return bool(
         rows.min() + 0.5 < region.row_start + _EDGE_PX
         or rows.max() + 0.5 > region.row_stop - _EDGE_PX
@@ -107,11 +108,23 @@ def depth_mm(measurements: Measurements, frame: CleanFrame) -> float | None:
     if frame.spacing is None:
         return None
     rows, columns = measurements.contour[:, 0], measurements.contour[:, 1]
+    region = _picture(measurements, frame)
     edge = float(rows.min())
-    first = max(int(columns.min() + 0.5), frame.region.column_start)
-    last = min(int(columns.max() + 0.5), frame.region.column_stop)
-    above = frame.pixels[frame.region.row_start : int(edge + 0.5), first : max(last, first + 1)]
-    return (edge - (frame.region.row_start + _top(above) - 0.5)) * frame.spacing.row_mm
+    first = max(int(columns.min() + 0.5), region.column_start)
+    last = min(int(columns.max() + 0.5), region.column_stop)
+    above = frame.pixels[region.row_start : int(edge + 0.5), first : max(last, first + 1)]
+    return (edge - (region.row_start + _top(above) - 0.5)) * frame.spacing.row_mm
+
+
+def _picture(measurements: Measurements, frame: CleanFrame) -> Box:
+    """The picture in which a lesion lies; the whole region where it lies in none."""
+    row, column = measurements.contour.mean(axis=0)
+    found = (
+        one
+        for one in frame.looked_at
+        if one.row_start - 0.5 <= row < one.row_stop and one.column_start - 0.5 <= column < one.column_stop
+    )
+    return next(found, frame.region)
 
 
 def _top(above: NDArray[np.uint8]) -> int:

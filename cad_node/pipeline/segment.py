@@ -1,7 +1,8 @@
 """Lesion masks out of the network's probability map, and their classes.
 
-The network is handed the tissue region alone, with square pixels; masks come back at
-the size of the whole source image, since that is what SEG, SR and measurement speak of.
+The network is handed the tissue region alone, with square pixels, of a split screen one picture
+after the other; masks come back at the size of the whole source image, since that is what SEG,
+SR and measurement speak of.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cad_node.domain import CleanFrame, PixelSpacing, Probabilities, ProbabilityMap
+from cad_node.domain import Box, CleanFrame, PixelSpacing, Probabilities, ProbabilityMap
 from cad_node.pipeline.probability import probability_map
 from cad_node.pipeline.square import SquarePixels
 
@@ -71,31 +72,44 @@ class Finding:
 def find_lesions(
     frame: CleanFrame, model: Model, smallest_lesion_mm2: float, *, keep_probability: bool = False
 ) -> tuple[tuple[Finding, ...], Probabilities]:
-    """Lesions of one cleaned frame, largest first, and the class of the frame as a whole.
+    """Lesions of one cleaned frame, and the class of the frame as a whole.
 
     Parameters
     ----------
     frame
         Only its tissue region is looked at.
     model
-        Run once; its class head then once a finding, and once or twice for the image.
+        Run once a picture; its class head then once a finding, and once or twice for the picture.
     smallest_lesion_mm2
         Smaller findings are dropped where the frame is calibrated; findings
-        below 0.08 % of the region are dropped always.
+        below 0.08 % of their picture are dropped always.
     keep_probability
         Hand each finding its part of the probability map, for a FRACTIONAL segmentation.
 
     Returns
     -------
     tuple
-        Findings with masks `(rows, columns)` of the whole image, and the
-        probabilities of the frame, judged with all its lesions at once.
+        Findings with masks `(rows, columns)` of the whole image, picture by picture, the largest
+        first; and the probabilities of the frame, judged with all its lesions at once, which are
+        those of its most suspicious picture.
     """
-    tissue = np.ascontiguousarray(frame.pixels[frame.region.slices])
+    looked_at = [
+        _in_picture(frame, picture, model, smallest_lesion_mm2, keep_probability)
+        for picture in frame.looked_at
+    ]
+    findings = tuple(finding for found, _ in looked_at for finding in found)
+    return findings, max((overall for _, overall in looked_at), key=lambda one: one.malignant)
+
+
+def _in_picture(
+    frame: CleanFrame, picture: Box, model: Model, smallest_lesion_mm2: float, keep_probability: bool
+) -> tuple[list[Finding], Probabilities]:
+    """Lesions of one picture of a frame, largest first, and the class of that picture."""
+    tissue = np.ascontiguousarray(frame.pixels[picture.slices])
     square = SquarePixels.of(tissue, frame.pixel_height)
     prediction = model.predict(square.apply(tissue))
     probability = square.undo(prediction.probability)
-    least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * frame.region.area)
+    least_px = max(_least_pixels(frame.spacing, smallest_lesion_mm2), SMALLEST_SHARE * picture.area)
     kept: list[tuple[NDArray[np.bool_], Probabilities]] = []
     components = find_components(probability >= model.threshold, least_px)
     together = np.zeros(tissue.shape, dtype=np.bool_)
@@ -107,17 +121,17 @@ def find_lesions(
             kept.append((component, probabilities))
     for component, _ in kept:
         together |= component
-    findings = tuple(
+    findings = [
         Finding(
-            _to_source(mask, frame),
+            _to_source(mask, frame, picture),
             probabilities,
             # Dropped findings, too, are asked for their surroundings, which are no other's.
-            probability_map(probability, mask, components, model.threshold, frame.region)
+            probability_map(probability, mask, components, model.threshold, picture)
             if keep_probability
             else None,
         )
         for mask, probabilities in kept
-    )
+    ]
     return findings, prediction.classify(square.apply_mask(together))
 
 
@@ -143,9 +157,9 @@ def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled.astype(np.bool_)
 
 
-def _to_source(mask: NDArray[np.bool_], frame: CleanFrame) -> NDArray[np.bool_]:
+def _to_source(mask: NDArray[np.bool_], frame: CleanFrame, picture: Box) -> NDArray[np.bool_]:
     whole = np.zeros(frame.pixels.shape, dtype=np.bool_)
-    whole[frame.region.slices] = mask
+    whole[picture.slices] = mask
     return whole
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -42,7 +43,7 @@ SMALLEST_SIDE_PX = 32
 # Two regions are one calibration when their scales differ by less than this.
 SAME_SCALE = 0.001
 
-# Pictures side by side are taken together when they fill this share of their common box.
+# Pictures side by side are all analysed when they fill this share of their common box.
 TILING = 0.9
 
 
@@ -74,12 +75,14 @@ class TissuePicture(NamedTuple):
     """What is analysed of a frame: its region, the size of its pixels, and the pictures beside it that are not.
 
     `aspect` is height by width of a pixel, of an image that has no better calibration.
+    `pictures` are those in `box`, where it holds several.
     """
 
     box: Box | None
     spacing: PixelSpacing | None
     left_out: tuple[Box, ...] = ()
     aspect: float = 1.0
+    pictures: tuple[Box, ...] = ()
 
 
 def ultrasound_regions(dataset: Dataset, frame_number: int = 1) -> tuple[UltrasoundRegion, ...]:
@@ -107,7 +110,7 @@ def tissue_picture(dataset: Dataset, frame_number: int = 1) -> TissuePicture:
 
     The largest calibrated 2-D tissue region; with it, others of the same scale
     that stand beside it (a split screen shows two pictures, and a lesion in
-    the second must not be lost). Without a calibrated one, the largest
+    the second must not be lost); each is looked at by itself. Without a calibrated one, the largest
     uncalibrated one. Any other 2-D tissue region that reaches out of that is left
     out: a picture of another scale cannot be measured together with it.
 
@@ -132,14 +135,15 @@ def tissue_picture(dataset: Dataset, frame_number: int = 1) -> TissuePicture:
     if not candidates:
         return TissuePicture(None, _pixel_spacing(dataset, frame_number), aspect=aspect)
     largest = max(candidates, key=_area)
-    box = _with_neighbours(largest, candidates)
+    box, pictures = _with_neighbours(largest, candidates)
     left_out = tuple(dict.fromkeys(one.box for one in placed if one.box and not _inside(one.box, box)))
     if left_out:
         logger.warning("The image shows several pictures of tissue: %d of them not analysed", len(left_out))
     if any(_contradicts(largest, other) for other in calibrated):
         logger.warning("Two regions give the same tissue different scales: treated as uncalibrated")
-        return TissuePicture(box, None, left_out, aspect)
-    return TissuePicture(box, largest.spacing or _pixel_spacing(dataset, frame_number), left_out, aspect)
+        return TissuePicture(box, None, left_out, aspect, pictures)
+    spacing = largest.spacing or _pixel_spacing(dataset, frame_number)
+    return TissuePicture(box, spacing, left_out, aspect, pictures)
 
 
 def tissue_spacing(dataset: Dataset) -> PixelSpacing:
@@ -261,32 +265,41 @@ def _same_scale(one: PixelSpacing | None, other: PixelSpacing | None) -> bool:
     )
 
 
-def _with_neighbours(largest: UltrasoundRegion, candidates: list[UltrasoundRegion]) -> Box | None:
-    """The box of the largest region, grown over pictures of the same scale that tile with it."""
-    boxes = [
+def _with_neighbours(
+    largest: UltrasoundRegion, candidates: list[UltrasoundRegion]
+) -> tuple[Box | None, tuple[Box, ...]]:
+    """The box of the largest region, grown over pictures of the same scale that tile with it, and these."""
+    same = {
         region.box
         for region in candidates
         if region.box is not None and _same_scale(region.spacing, largest.spacing)
-    ]
+    }
+    boxes = sorted(same, key=lambda box: (box.row_start, box.column_start))
     union = Box(
         min(box.row_start for box in boxes),
         max(box.row_stop for box in boxes),
         min(box.column_start for box in boxes),
         max(box.column_stop for box in boxes),
     )
-    return union if sum(box.area for box in boxes) >= TILING * union.area else largest.box
+    if sum(box.area for box in boxes) < TILING * union.area:
+        return largest.box, ()
+    beside = all(min(_common(one, other)) <= OVERHANG_PX for one, other in combinations(boxes, 2))
+    return union, tuple(boxes) if beside and len(boxes) > 1 else ()
+
+
+def _common(one: Box, other: Box) -> tuple[int, int]:
+    """Height and width of what two boxes have in common; 0 where there is nothing."""
+    rows = min(one.row_stop, other.row_stop) - max(one.row_start, other.row_start)
+    columns = min(one.column_stop, other.column_stop) - max(one.column_start, other.column_start)
+    return max(rows, 0), max(columns, 0)
 
 
 def _contradicts(one: UltrasoundRegion, other: UltrasoundRegion) -> bool:
     """Whether two regions lie on each other and yet differ in scale."""
     if one.box is None or other.box is None or _same_scale(one.spacing, other.spacing):
         return False
-    rows = min(one.box.row_stop, other.box.row_stop) - max(one.box.row_start, other.box.row_start)
-    columns = min(one.box.column_stop, other.box.column_stop) - max(
-        one.box.column_start, other.box.column_start
-    )
-    common = max(rows, 0) * max(columns, 0)
-    return common >= 0.9 * max(one.box.area, other.box.area)
+    rows, columns = _common(one.box, other.box)
+    return rows * columns >= 0.9 * max(one.box.area, other.box.area)
 
 
 def _inside(inner: Box, outer: Box | None) -> bool:

@@ -260,6 +260,7 @@ class Cleaner:
             removed=removed,
             notes=read_notes(marks, around),
             aspect=frame.aspect,
+            pictures=frame.pictures,
         )
 
 

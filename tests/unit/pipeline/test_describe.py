@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -119,3 +121,15 @@ def test_of_a_lesion_at_the_edge_of_the_picture_neither_shape_nor_direction_is_s
     assert described.cut is cut
     assert (described.shape is None) is cut
     assert cut is False or described.orientation is None
+
+
+def test_on_a_split_screen_a_lesion_is_cut_where_its_own_picture_ends() -> None:
+    split = replace(frame(), pictures=(Box(10, ROWS, 0, 148), Box(40, ROWS, 150, COLUMNS)))
+    mask = np.zeros((ROWS, COLUMNS), bool)
+    mask[60:100, 152:200] = True
+
+    described = describe(measure(mask, SPACING), split)
+
+    assert described.cut
+    assert not describe(measure(mask, SPACING), frame()).cut
+    assert described.depth_mm == pytest.approx(2.0)  # 20 rows below the top of that picture

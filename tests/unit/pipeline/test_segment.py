@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -57,6 +57,30 @@ def test_an_image_that_looks_normal_without_the_finding_weighs_in_the_veto(share
     model = _Threshold(veto_image_share=share)
 
     assert len(find_lesions(_frame(np.s_[40:60, 100:130]), model, 0)[0]) == found
+
+
+def test_each_picture_of_a_split_screen_is_looked_at_by_itself() -> None:
+    """In each, the network has what lies in the left half for normal: once more than in the whole region."""
+    whole = _frame(np.s_[40:50, 30:40], np.s_[40:50, 70:80], np.s_[60:80, 92:102], np.s_[60:90, 130:140])
+    split = replace(whole, pictures=(Box(10, 110, 20, 85), Box(10, 110, 85, 150)))
+
+    findings, overall = find_lesions(split, _Threshold(), 0, keep_probability=True)
+
+    assert [tuple(int(axis[0]) for axis in np.nonzero(one.mask)) for one in findings] == [(40, 70), (60, 130)]
+    maps = [one.probability_map for one in findings]
+    assert all(one is not None and (one.values[one.values > 0] == 255).all() for one in maps)
+    assert [one.box.column_start for one in maps if one] == [62, 122]
+    assert overall.malignant == pytest.approx(0.7)
+
+
+def test_a_split_screen_is_as_suspicious_as_the_more_suspicious_of_its_pictures() -> None:
+    frame = _frame(np.s_[40:60, 70:80])
+    for pictures in (
+        (Box(10, 110, 20, 85), Box(10, 110, 85, 150)),
+        (Box(10, 110, 85, 150), Box(10, 110, 20, 85)),
+    ):
+        _, overall = find_lesions(replace(frame, pictures=pictures), _Threshold(), 0)
+        assert overall.malignant == pytest.approx(0.7)
 
 
 def test_what_lies_outside_the_tissue_region_is_not_found() -> None:

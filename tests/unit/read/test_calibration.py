@@ -57,8 +57,22 @@ def test_traces_and_flow_are_not_tissue() -> None:
     assert tissue_region(image) == (Box(50, 150, 50, 250), PixelSpacing(0.1, 0.1))
 
 
-def test_two_pictures_of_one_scale_side_by_side_are_taken_together() -> None:
-    assert tissue_region(us_image(regions=[region(LEFT), region(RIGHT)]))[0] == Box(20, 220, 0, 320)
+def test_two_pictures_of_one_scale_side_by_side_are_both_taken() -> None:
+    picture = tissue_picture(us_image(regions=[region(RIGHT), region(LEFT)]))
+    assert picture.box == Box(20, 220, 0, 320)
+    assert picture.pictures == (Box(20, 220, 0, 156), Box(20, 220, 160, 320))
+
+
+@pytest.mark.parametrize(
+    "other", [LEFT, (22, 222, 0, 158), (40, 90, 100, 150)], ids=["the same", "with roundings", "inset"]
+)
+def test_regions_that_lie_on_each_other_are_one_picture(other: tuple[int, int, int, int]) -> None:
+    assert tissue_picture(us_image(regions=[region(LEFT), region(other)])).pictures == ()
+
+
+def test_pictures_may_share_an_edge() -> None:
+    image = us_image(regions=[region((20, 220, 0, 161)), region(RIGHT)])
+    assert len(tissue_picture(image).pictures) == 2
 
 
 def test_of_two_pictures_of_different_scale_the_larger_is_taken_and_it_is_said(

@@ -1,6 +1,7 @@
 """The order, the promises and the cine logic, with detectors that a test can see through."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,13 @@ def test_outside_the_region_everything_is_zero() -> None:
     assert clean.region == region
     assert not clean.pixels[outside].any()
     assert (clean.pixels[region.slices] == pixels[region.slices]).all()
+
+
+def test_the_pictures_of_a_split_screen_stay_known() -> None:
+    halves = (Box(0, 120, 0, 80), Box(0, 120, 80, 160))
+    split = replace(frame(tissue(1), tissue_box=Box(0, 120, 0, 160)), pictures=halves)
+
+    assert next(cleaner()[0].clean_image([split])).looked_at == halves
 
 
 def test_colour_frames_become_grey() -> None:
