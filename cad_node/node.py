@@ -146,9 +146,9 @@ class Node:
     def _came_back(self, received: ReceivedInstance, *, is_answer: bool) -> bool:
         """Whether a PACS sends what it was sent; a report that somebody verified since is an answer."""
         if not is_answer:
-            return is_own_capture(received.sop_class_uid, received.part10)
+            return is_own_capture(received)
         sent = self.journal.taken.was_sent(received.study_instance_uid, received.sop_instance_uid)
-        return sent and not is_verified(received.part10)
+        return sent and not is_verified(received)
 
     def _record(self, stored: StoredInstance) -> bool:
         """Note an instance; of a study that is merely sent again, say once that its result is of an older model."""

@@ -94,9 +94,17 @@ def test_a_reference_that_is_no_uid_is_an_error(tmp_path: Path) -> None:
 
 def test_an_object_far_larger_than_an_answer_is_not_read(tmp_path: Path) -> None:
     dataset = key_objects(STUDY, {REPORT: SR})
-    dataset.add_new(0x00420011, "OB", b"\0" * 20_000_001)
+    dataset.add_new(0x00420011, "OB", b"\0" * 10_000_001)
 
     with pytest.raises(UnreadableDatasetError, match="too large"):
+        read(dataset, tmp_path)
+
+
+def test_more_items_than_an_answer_can_have_are_not_read(tmp_path: Path) -> None:
+    dataset = key_objects(STUDY, {REPORT: SR})
+    dataset.add_new(0x00091001, "UN", b"\xfe\xff\x00\xe0\0\0\0\0" * 50_001)
+
+    with pytest.raises(UnreadableDatasetError, match="too many items"):
         read(dataset, tmp_path)
 
 
