@@ -8,7 +8,6 @@ again names the object that it named before, and a report knows its predecessor.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import json
@@ -23,24 +22,29 @@ from pathlib import Path
 from typing import TypeVar
 
 from cad_node.deliver import Destination
-from cad_node.deliver.objects import result_objects
 from cad_node.domain import Status
 from cad_node.encode import REPORT_COLUMNS
 from cad_node.errors import CadNodeError, DeliveryError, StudyError
 from cad_node.process import StudyTask
 from cad_node.result_files import StudySummary, read_summary
-from cad_node.store.results import object_files
+from cad_node.study_folder import (
+    CONTENTS_FILE,
+    INPUT_FILE,
+    all_objects,
+    contents_of,
+    has_rows,
+    is_done,
+    is_of_others,
+    keep_earlier,
+    put_back,
+    put_in_place,
+    set_aside,
+)
 
 logger = logging.getLogger(__name__)
 
 REPORT_FILE = "report.csv"
 _PATH_COLUMNS = ("seg", "sr", "preview")
-_INPUT_FILE = "input.sha256"
-_CONTENTS_FILE = "contents.sha256"
-# Below a study's folder: what it held before, a folder for each time that something else was made.
-EARLIER_FOLDER = "earlier"
-# Objects made of files that have changed since under the same UIDs: nothing of them is used again.
-OUTDATED_FOLDER = "outdated"
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
@@ -97,8 +101,8 @@ class ArchiveRun:
         folder = self._output / study_instance_uid
         try:
             key = self._input_key(files)
-            _put_back(folder)
-            before = _is_done(folder, key)
+            put_back(folder)
+            before = is_done(folder, key)
             if not before:
                 self._make(study_instance_uid, files, folder, key)
             self._send(folder)
@@ -113,11 +117,8 @@ class ArchiveRun:
         unfinished = self._output / f".{study_instance_uid}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        contents, record = _contents(files), folder / _CONTENTS_FILE
-        # Files that came in addition change nothing of what was said of the others.
-        changed = record.is_file() and not set(record.read_text().split()) <= contents
-        earlier = [path for older in _earlier_folders(folder) for path in object_files(older)]
-        earlier += object_files(folder)
+        contents, earlier = contents_of(files), all_objects(folder)
+        changed = is_of_others(folder, contents)
         self._process(
             StudyTask(tuple(files), unfinished, datetime.now(UTC), () if changed else tuple(earlier))
         )
@@ -128,12 +129,12 @@ class ArchiveRun:
                 "the same UIDs: delete the former ones where a PACS holds them, or it may keep those",
                 study_instance_uid,
             )
-            _set_aside(folder, earlier, unfinished)
+            set_aside(folder, earlier, unfinished)
         else:
-            _keep_earlier(folder, unfinished)
-        (unfinished / _INPUT_FILE).write_text(key, encoding="ascii")
-        (unfinished / _CONTENTS_FILE).write_text("\n".join(sorted(contents)) + "\n", encoding="ascii")
-        _put_in_place(unfinished, folder)
+            keep_earlier(folder, unfinished)
+        (unfinished / INPUT_FILE).write_text(key, encoding="ascii")
+        (unfinished / CONTENTS_FILE).write_text("\n".join(sorted(contents)) + "\n", encoding="ascii")
+        put_in_place(unfinished, folder)
 
     def _send(self, folder: Path) -> None:
         """Send what this destination has not got; a later run goes on where this one failed."""
@@ -175,89 +176,6 @@ def _sent(record: Path) -> list[str]:
         return [str(uid) for uid in json.loads(record.read_text(encoding="ascii"))]
     except (FileNotFoundError, ValueError, TypeError):
         return []
-
-
-def _contents(files: Iterable[Path]) -> frozenset[str]:
-    """Digests of what the files hold, wherever they lie; a file that cannot be read says nothing."""
-    digests = set()
-    for path in files:
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            digests.add(hashlib.file_digest(file, "sha256").hexdigest())
-    return frozenset(digests)
-
-
-def _set_aside(folder: Path, objects: Iterable[Path], new: Path) -> None:
-    """Copy objects of former files into `new`, where no later run takes them up."""
-    kept = sorted((folder / OUTDATED_FOLDER).glob("[0-9]*"), key=lambda path: int(path.name))
-    for path in kept:
-        shutil.copytree(path, new / OUTDATED_FOLDER / path.name)
-    number = int(kept[-1].name) + 1 if kept else 1
-    target = new / OUTDATED_FOLDER / f"{number:04d}"
-    for path in objects:
-        inner = target / path.parent.relative_to(folder)
-        inner.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, inner)
-
-
-def _earlier_folders(folder: Path) -> list[Path]:
-    """What a study's folder held before, the oldest first."""
-    return sorted((folder / EARLIER_FOLDER).glob("[0-9]*"), key=lambda path: int(path.name))
-
-
-def _keep_earlier(folder: Path, new: Path) -> None:
-    """Copy into `new` what `folder` keeps, and those of its objects that `new` has no more."""
-    kept = _earlier_folders(folder)
-    for path in kept:
-        shutil.copytree(path, new / EARLIER_FOLDER / path.name)
-    if (folder / OUTDATED_FOLDER).is_dir():
-        shutil.copytree(folder / OUTDATED_FOLDER, new / OUTDATED_FOLDER)
-    made = {one.sop_instance_uid for one in result_objects(new)}
-    if replaced := [one.path for one in result_objects(folder) if one.sop_instance_uid not in made]:
-        number = int(kept[-1].name) + 1 if kept else 1
-        target = new / EARLIER_FOLDER / f"{number:04d}"
-        target.mkdir(parents=True)
-        for path in replaced:
-            shutil.copy2(path, target)
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.replaced")
-
-
-def _put_in_place(new: Path, folder: Path) -> None:
-    """Have `new`, safe from a power cut, in the place of `folder`; cut short, one of the two can be found."""
-    for path in (*new.rglob("*"), new):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    if folder.is_dir():
-        folder.rename(_replaced(folder))
-    new.rename(folder)
-    shutil.rmtree(_replaced(folder), ignore_errors=True)
-
-
-def _put_back(folder: Path) -> None:
-    """Take up what was cut short while a folder was put in the place of another."""
-    if _replaced(folder).is_dir():
-        if folder.is_dir():
-            shutil.rmtree(_replaced(folder), ignore_errors=True)
-        else:
-            _replaced(folder).rename(folder)
-
-
-def _is_done(folder: Path, key: str) -> bool:
-    record = folder / _INPUT_FILE
-    return record.is_file() and record.read_text() == key and _has_rows(folder)
-
-
-def _has_rows(folder: Path) -> bool:
-    """Whether the summary is there and whole: a power cut may leave an empty file."""
-    try:
-        return "rows" in read_summary(folder)
-    except (FileNotFoundError, ValueError, TypeError):
-        return False
 
 
 def few_at_a_time(
@@ -308,7 +226,7 @@ def _rows(output: Path, outcome: StudyOutcome) -> Iterator[dict[str, str]]:
     folder = output / uid
     # What lies there still after a failure are results of other files, another model or other settings.
     is_unsent = isinstance(outcome.error, DeliveryError)
-    if (outcome.error is not None and not is_unsent) or not _has_rows(folder):
+    if (outcome.error is not None and not is_unsent) or not has_rows(folder):
         problem = outcome.error.problem if outcome.error else "no result"
         yield {"study_instance_uid": uid, "status": Status.FAILED.value, "reason": problem}
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
@@ -14,6 +13,7 @@ from cad_node.deliver.summary import PAGE_FILE, RESULT_FILE, page_of, summary_of
 from cad_node.domain import is_valid_uid
 from cad_node.errors import DestinationRefusedError, DestinationUnreachableError
 from cad_node.settings import FolderDestinationSettings
+from cad_node.store.on_disk import sync
 from cad_node.variants import Variant
 
 # What is a result beside the objects, page and summary; whatever else a folder holds is its
@@ -52,19 +52,19 @@ class FolderDestination:
             new.mkdir()
             for path in (*(item.path for item in objects), *results.glob(_PICTURES)):
                 shutil.copyfile(path, new / path.name)
-                _sync(new / path.name)
+                sync(new / path.name)
             page = page_of(results, self._wanted)
             if page is not None:
                 shutil.copyfile(page, new / PAGE_FILE)
-                _sync(new / PAGE_FILE)
+                sync(new / PAGE_FILE)
             summary = summary_of(results, {item.path.name for item in objects})
             (new / RESULT_FILE).write_text(summary, encoding="utf-8")
-            _sync(new / RESULT_FILE)
-            _sync(new)
+            sync(new / RESULT_FILE)
+            sync(new)
             if target.exists():
                 target.rename(old)
             new.rename(target)
-            _sync(root)
+            sync(root)
             shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise self._unusable(error, uid) from error
@@ -92,15 +92,6 @@ class FolderDestination:
             "Check that it is mounted, has room, and belongs to the user the node runs as.",
             study_instance_uid=uid,
         )
-
-
-def _sync(path: Path) -> None:
-    """Have a file's content, or a folder's names, on the disk before returning."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _study_of(results: Path) -> str:

@@ -38,6 +38,7 @@ from cad_node.store.contents import (
     same_dataset,
     same_pixels,
 )
+from cad_node.store.on_disk import sync
 from cad_node.store.retention import put_back_left_over
 
 logger = logging.getLogger(__name__)
@@ -221,7 +222,7 @@ class Inbox:
         if not aside.exists():
             self._make_safe_folder(aside.parent)
             aside.hardlink_to(self.root / path)
-            _sync(aside.parent, os.fsync)
+            sync(aside.parent)
         logger.info(
             "an image came again with new headers; they count, and the former are kept under conflicts"
         )
@@ -244,9 +245,9 @@ class Inbox:
                         digests = digests_of(source)
                     file.write(content)
                 file.flush()
-            _sync(temporary, os.fdatasync)
+            sync(temporary, data_alone=True)
             temporary.rename(target)
-            _sync(target.parent, os.fsync)
+            sync(target.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -258,7 +259,7 @@ class Inbox:
             return
         self._make_safe_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync(folder.parent, os.fsync)
+        sync(folder.parent)
         if len(self._safe_folders) >= _REMEMBERED_FOLDERS:
             self._safe_folders.clear()
         self._safe_folders.add(folder)
@@ -310,14 +311,6 @@ def _take_over(source: Path, temporary: Path, file: BinaryIO) -> Digests:
             content.seek(0)
             shutil.copyfileobj(content, file, _CHUNK_BYTES)
     return digests
-
-
-def _sync(path: Path, sync: Callable[[int], None]) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _translated(error: OSError, study_instance_uid: str) -> ReceiveError:

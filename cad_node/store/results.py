@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from cad_node.domain import MadeBy, is_valid_uid
 from cad_node.errors import JobError
+from cad_node.store.on_disk import sync, sync_tree
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class ResultStore:
         work = Path(tempfile.mkdtemp(prefix=f"{study_instance_uid}-", dir=unfinished))
         try:
             write(work)
-            _sync_tree(work)
+            sync_tree(work)
             work.chmod(0o755)  # mkdtemp makes it 0700; who may enter is decided by data_dir
             target = self.folder(study_instance_uid, revision)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ class ResultStore:
                 if done is None:
                     raise
                 return done
-            _sync_folder(target.parent)
-            _sync_folder(self.root)
+            sync(target.parent)
+            sync(self.root)
             return target
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -143,31 +143,6 @@ class ResultStore:
 def object_files(folder: Path) -> list[Path]:
     """The DICOM objects of a result folder, SEG before the SR that refers to them."""
     return sorted(folder.glob("*.dcm"), key=lambda path: (path.name.startswith("sr"), path.name))
-
-
-def _sync_tree(folder: Path) -> None:
-    """Have every file below `folder`, and the folders, on the disk before returning."""
-    for path in _files(folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    for inner in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        _sync_folder(inner)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on the disk before returning."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def _number(folder: Path) -> int:

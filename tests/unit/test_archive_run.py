@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from cad_node.archive_run import EARLIER_FOLDER, OUTDATED_FOLDER, ArchiveRun, write_report
+from cad_node.archive_run import ArchiveRun, write_report
 from cad_node.encode import load_templates
 from cad_node.errors import DestinationUnreachableError, StudyError
 from cad_node.pipeline.run import Steps
@@ -18,6 +18,7 @@ from cad_node.process import Processor, StudyTask
 from cad_node.resources import templates_dir
 from cad_node.result_files import StudySummary
 from cad_node.settings import NodeSettings
+from cad_node.study_folder import EARLIER_FOLDER, OUTDATED_FOLDER
 from tests import results as findings
 from tests.factories import us_image
 

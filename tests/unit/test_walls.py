@@ -53,6 +53,7 @@ WIRING = {
     "retention",
     "leftovers",
     "tissue",
+    "study_folder",
     "archive_run",
     "clean_copy",
     "clean_run",
