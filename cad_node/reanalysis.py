@@ -57,8 +57,7 @@ def choose(
         By what results are made now.
     """
     for study in studies:
-        result = journal.reanalysis.newest_result(study.study_instance_uid)
-        made = MadeBy() if result is None else result.made
+        made = MadeBy() if study.result is None else study.result.made
         decision = _decision(study, made, making)
         problem = ""
         if decision is Decision.QUEUED and study.last is not None:

@@ -67,6 +67,9 @@ _STYLES = {
     "dismissed": "dim",
 }
 
+# Of which the journal is asked together; a database takes so many values and not any number.
+_ROWS_AT_ONCE = 500
+
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID.", show_default=False)]
 
 
@@ -80,64 +83,27 @@ def list_jobs(
 ) -> None:
     """List the studies, the latest last, and how many results were made otherwise than now."""
     from cad_node.reanalysis import otherwise_made
-    from cad_node.store.schema import RevisionState
 
+    rows: list[tuple[str | Text, ...]] = []
     with open_journal(config) as (settings, journal):
-        receiving = [record for record in journal.study_records() if record.is_open]
-        revisions = journal.revisions.all()
-        deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
-        for delivery in journal.outgoing.all():
-            deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
-        commitments = _by_delivery(journal.commitments.all())
         making = journal.reanalysis.announced(settings.jobs.executor_id)
         counts = journal.reanalysis.counts()
-        reasons = {
-            (item.study_instance_uid, item.revision): f"dismissed: {item.reason}"
-            for item in journal.dismissals.standing()
-        }
-    newest = {
-        record.study_instance_uid: record.number for record in revisions if record.state is RevisionState.DONE
-    }
+        records, total = journal.revisions.latest(limit, None if state is None else state.value)
+        for start in range(0, len(records), _ROWS_AT_ONCE):
+            rows += _rows(journal, records[start : start + _ROWS_AT_ONCE], making)
+        receiving = journal.study_records(only_open=True) if state in {None, JobState.RECEIVING} else []
+    rows += [
+        (record.study_instance_uid, "", Text("receiving"), "", "", f"{record.instances} instances so far")
+        for record in receiving
+    ]
+    total += len(receiving)
     table = job_table("study", "revision", "state", "made by", "deliveries", "problem")
-    rows: list[tuple[str | Text, ...]] = []
-    for record in revisions:
-        sent = deliveries.get((record.study_instance_uid, record.revision), [])
-        kept = [commitments[_key(item)] for item in sent if _key(item) in commitments]
-        states = {
-            record.state.value,
-            *(item.state.value for item in sent),
-            *(item.state.value for item in kept),
-        }
-        if state is None or state.value in states:
-            problems = [record.problem, *(item.problem for item in sent), *(item.problem for item in kept)]
-            problem = reasons.get((record.study_instance_uid, record.revision), "")
-            problem = problem or next(filter(None, problems), "")
-            if record.made_for and record.state is RevisionState.WAITING:
-                mine = making is not None and record.made_for == making.digest
-                problem = (
-                    "to be analysed again" if mine else "to be analysed again by another model or settings"
-                )
-            rows.append(
-                (
-                    record.study_instance_uid,
-                    str(record.number),
-                    _state(record.state),
-                    _made_by(record, newest.get(record.study_instance_uid), making),
-                    _summary(sent, commitments),
-                    problem,
-                )
-            )
-    if state in {None, JobState.RECEIVING}:
-        rows += [
-            (record.study_instance_uid, "", Text("receiving"), "", "", f"{record.instances} instances so far")
-            for record in receiving
-        ]
     for row in rows[-limit:]:
         table.add_row(*row)
     console = job_console()
     console.print(table)
-    if len(rows) > limit:
-        console.print(f"{len(rows) - limit} earlier ones are left out: see --limit.")
+    if total > limit:
+        console.print(f"{total - limit} earlier ones are left out: see --limit.")
     if making is not None and (older := otherwise_made(counts, making)):
         console.print(f"{older}. See: cad-node reanalyse --all --dry-run.")
 
@@ -335,6 +301,45 @@ def job_table(*columns: str, title: str | None = None) -> Table:
 
 def _state(state: StrEnum) -> Text:
     return Text(state.value, style=_STYLES.get(state.value, "yellow"))
+
+
+def _rows(
+    journal: Journal, records: Sequence[RevisionRecord], making: MadeBy | None
+) -> Iterator[tuple[str | Text, ...]]:
+    """What `list` says of some revisions."""
+    from cad_node.store.schema import RevisionState
+
+    uids = tuple({record.study_instance_uid for record in records})
+    newest = {
+        record.study_instance_uid: record.number
+        for record in journal.revisions.of_study(*uids)
+        if record.state is RevisionState.DONE
+    }
+    deliveries: dict[tuple[str, str], list[DeliveryRecord]] = {}
+    for delivery in journal.outgoing.of_study(*uids):
+        deliveries.setdefault((delivery.study_instance_uid, delivery.revision), []).append(delivery)
+    commitments = _by_delivery(journal.commitments.of_study(*uids))
+    reasons = {
+        (item.study_instance_uid, item.revision): f"dismissed: {item.reason}"
+        for item in journal.dismissals.standing()
+    }
+    for record in records:
+        sent = deliveries.get((record.study_instance_uid, record.revision), [])
+        kept = [commitments[_key(item)] for item in sent if _key(item) in commitments]
+        problems = [record.problem, *(item.problem for item in sent), *(item.problem for item in kept)]
+        problem = reasons.get((record.study_instance_uid, record.revision), "")
+        problem = problem or next(filter(None, problems), "")
+        if record.made_for and record.state is RevisionState.WAITING:
+            mine = making is not None and record.made_for == making.digest
+            problem = "to be analysed again" if mine else "to be analysed again by another model or settings"
+        yield (
+            record.study_instance_uid,
+            str(record.number),
+            _state(record.state),
+            _made_by(record, newest.get(record.study_instance_uid), making),
+            _summary(sent, commitments),
+            problem,
+        )
 
 
 def _made_by(record: RevisionRecord, newest: int | None, making: MadeBy | None) -> str:

@@ -262,9 +262,9 @@ class Commitments(CommitmentReports):
 
     # Looking
 
-    def of_study(self, study_instance_uid: str) -> list[CommitmentRecord]:
-        """Every commitment to a study's results."""
-        return self._select(commitments.c.study_instance_uid == study_instance_uid)
+    def of_study(self, *study_instance_uids: str) -> list[CommitmentRecord]:
+        """Every commitment to the results of a study, or of several."""
+        return self._select(commitments.c.study_instance_uid.in_(study_instance_uids))
 
     def all(self, state: CommitmentState | None = None) -> list[CommitmentRecord]:
         """Every commitment, oldest first."""

@@ -342,8 +342,10 @@ class Journal:
 
     # Looking
 
-    def study_records(self, study_instance_uid: str | None = None) -> list[StudyRecord]:
-        """Every study, or the one named, with the number of its instances."""
+    def study_records(
+        self, study_instance_uid: str | None = None, *, only_open: bool = False
+    ) -> list[StudyRecord]:
+        """Every study, or the one named, or those that wait for more, with the number of its instances."""
         query = (
             sa.select(studies, sa.func.count(instances.c.sop_instance_uid).label("instances"))
             .join(instances, instances.c.study_instance_uid == studies.c.study_instance_uid, isouter=True)
@@ -352,6 +354,8 @@ class Journal:
         )
         if study_instance_uid is not None:
             query = query.where(studies.c.study_instance_uid == study_instance_uid)
+        if only_open:
+            query = query.where(studies.c.is_open)
         with self._reading.begin() as connection:
             return [
                 StudyRecord(row.study_instance_uid, row.is_open, row.instances, row.last_instance_at)

@@ -199,7 +199,20 @@ class Outgoing:
                 .where(*_claimed(record))
                 .values(state=DeliveryState.SENT, finished_at=now, error="", problem="")
             )
-            if changed.rowcount and commitment:
+            if not changed.rowcount:
+                return
+            # What it did not take before has been replaced.
+            connection.execute(
+                deliveries.update()
+                .where(
+                    deliveries.c.study_instance_uid == record.study_instance_uid,
+                    deliveries.c.destination == record.destination,
+                    deliveries.c.number < record.number,
+                    deliveries.c.state.in_((DeliveryState.REFUSED, DeliveryState.GIVEN_UP)),
+                )
+                .values(state=DeliveryState.SUPERSEDED)
+            )
+            if commitment:
                 want_commitment(connection, record, now)
 
     def refused(self, record: DeliveryRecord, error: str, problem: str) -> None:
@@ -317,9 +330,9 @@ class Outgoing:
         with self._reading.begin() as connection:
             return set(connection.scalars(query))
 
-    def of_study(self, study_instance_uid: str) -> list[DeliveryRecord]:
-        """Every delivery of a study, the first revision first."""
-        return self._select(deliveries.c.study_instance_uid == study_instance_uid)
+    def of_study(self, *study_instance_uids: str) -> list[DeliveryRecord]:
+        """Every delivery of a study, or of several, the first revision first."""
+        return self._select(deliveries.c.study_instance_uid.in_(study_instance_uids))
 
     def all(self, state: DeliveryState | None = None) -> list[DeliveryRecord]:
         """Every delivery, oldest first."""

@@ -28,8 +28,8 @@ from cad_node.store.tables import locked_study, nodes, revision_files, revisions
 class LatestRevision:
     """A study as far as an order to analyse it again goes by it.
 
-    `order` is an order that nobody has begun, `last` the newest revision beside it;
-    either may be missing. `last_instance_at`: seconds since 1970.
+    `order` is an order that nobody has begun, `last` the newest revision beside it, `result` the
+    newest whose results are stored; each may be missing. `last_instance_at`: seconds since 1970.
     """
 
     study_instance_uid: str
@@ -37,6 +37,7 @@ class LatestRevision:
     last_instance_at: float
     last: RevisionRecord | None
     order: RevisionRecord | None
+    result: RevisionRecord | None
 
 
 class Reanalysis:
@@ -109,11 +110,14 @@ class Reanalysis:
             newest = newest.where(revisions.c.study_instance_uid == study_instance_uid)
         last: dict[str, RevisionRecord] = {}
         orders: dict[str, RevisionRecord] = {}
+        results: dict[str, RevisionRecord] = {}
         with self._reading.begin() as connection:
             for row in connection.execute(newest):
                 record = revision_record(row)
                 waits = record.made_for and record.state is RevisionState.WAITING
                 (orders if waits else last)[record.study_instance_uid] = record
+                if record.state is RevisionState.DONE:
+                    results[record.study_instance_uid] = record
             return [
                 LatestRevision(
                     row.study_instance_uid,
@@ -121,6 +125,7 @@ class Reanalysis:
                     row.last_instance_at,
                     last.get(row.study_instance_uid),
                     orders.get(row.study_instance_uid),
+                    results.get(row.study_instance_uid),
                 )
                 for row in connection.execute(query)
             ]

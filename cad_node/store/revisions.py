@@ -14,7 +14,7 @@ from cad_node.errors import SeveralPatientsError
 from cad_node.store.database import reading
 from cad_node.store.outgoing import Outgoing
 from cad_node.store.schema import UNFINISHED, RevisionRecord, RevisionState
-from cad_node.store.tables import revisions
+from cad_node.store.tables import commitments, deliveries, revisions
 
 # What makes a revision that is finished one to be processed, as a new run.
 AFRESH: dict[str, Any] = {
@@ -25,6 +25,8 @@ AFRESH: dict[str, Any] = {
     "error": "",
     "problem": "",
 }
+
+_AS_COMPLETE = (revisions.c.created_at, revisions.c.study_instance_uid, revisions.c.number)
 
 
 class Revisions:
@@ -100,8 +102,19 @@ class Revisions:
                     **made_columns(made),
                 )
             )
-            if changed.rowcount:
-                self._outgoing.order(connection, record, destinations, held)
+            if not changed.rowcount:
+                return
+            # Of a failure before it nobody has to take care any more.
+            connection.execute(
+                revisions.update()
+                .where(
+                    revisions.c.study_instance_uid == record.study_instance_uid,
+                    revisions.c.number < record.number,
+                    revisions.c.state == RevisionState.FAILED,
+                )
+                .values(state=RevisionState.SUPERSEDED)
+            )
+            self._outgoing.order(connection, record, destinations, held)
 
     def fail(self, record: RevisionRecord, error: str, problem: str) -> None:
         """Note that processing failed for good, with the class of the error and its message."""
@@ -139,7 +152,7 @@ class Revisions:
         """
         return self._update(
             record,
-            (RevisionState.FAILED, RevisionState.DONE),
+            (RevisionState.FAILED, RevisionState.SUPERSEDED, RevisionState.DONE),
             **AFRESH,
         )
 
@@ -173,20 +186,44 @@ class Revisions:
         )
         return found[0] if found else None
 
-    def of_study(self, study_instance_uid: str) -> list[RevisionRecord]:
-        """All revisions of a study, the first first."""
-        return self._select(revisions.c.study_instance_uid == study_instance_uid)
+    def of_study(self, *study_instance_uids: str) -> list[RevisionRecord]:
+        """All revisions of a study, or of several, the first first."""
+        return self._select(revisions.c.study_instance_uid.in_(study_instance_uids))
+
+    def latest(self, limit: int, state: str | None = None) -> tuple[list[RevisionRecord], int]:
+        """At most so many revisions, those that became complete last, and how many there are in all.
+
+        Parameters
+        ----------
+        state
+            Only those in this state, or with a delivery or a commitment that is.
+        """
+        condition: sa.ColumnElement[bool] = sa.true()
+        if state is not None:
+            condition = sa.or_(
+                revisions.c.state == state,
+                *(
+                    sa.exists().where(
+                        table.c.study_instance_uid == revisions.c.study_instance_uid,
+                        table.c.revision == revisions.c.revision,
+                        table.c.state == state,
+                    )
+                    for table in (deliveries, commitments)
+                ),
+            )
+        query = sa.select(revisions).where(condition)
+        query = query.order_by(*(column.desc() for column in _AS_COMPLETE)).limit(limit)
+        with self._reading.begin() as connection:
+            total = connection.scalar(sa.select(sa.func.count()).select_from(revisions).where(condition))
+            found = [revision_record(row) for row in connection.execute(query)]
+        return found[::-1], total or 0
 
     def all(self, state: RevisionState | None = None) -> list[RevisionRecord]:
         """All revisions, in the order in which they became complete."""
         return self._select(*([] if state is None else [revisions.c.state == state]))
 
     def _select(self, *conditions: sa.ColumnElement[bool]) -> list[RevisionRecord]:
-        query = (
-            sa.select(revisions)
-            .where(*conditions)
-            .order_by(revisions.c.created_at, revisions.c.study_instance_uid, revisions.c.number)
-        )
+        query = sa.select(revisions).where(*conditions).order_by(*_AS_COMPLETE)
         with self._reading.begin() as connection:
             return [revision_record(row) for row in connection.execute(query)]
 

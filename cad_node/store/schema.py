@@ -12,13 +12,18 @@ from cad_node.domain import MadeBy, Verdict
 
 
 class RevisionState(StrEnum):
-    """How far a revision of a study has come; dismissed: it failed, and an operator has seen to it."""
+    """How far a revision of a study has come.
+
+    Superseded: it failed, and a later revision has results. Dismissed: it failed, and an
+    operator has seen to it.
+    """
 
     WAITING = "waiting"
     QUEUED = "queued"
     PROCESSING = "processing"
     DONE = "done"
     FAILED = "failed"
+    SUPERSEDED = "superseded"
     DISMISSED = "dismissed"
 
 
@@ -28,8 +33,9 @@ UNFINISHED = (RevisionState.WAITING, RevisionState.QUEUED, RevisionState.PROCESS
 class DeliveryState(StrEnum):
     """How far one revision has come on its way to one destination.
 
-    Held: kept until it is accepted. Rejected: never sent there. Superseded: it
-    was held while a later revision was accepted. Dismissed: an operator waits for it no longer.
+    Held: kept until it is accepted. Rejected: never sent there. Superseded: it was held
+    while a later revision was accepted, or not taken before a later one was. Dismissed: an
+    operator waits for it no longer.
     """
 
     HELD = "held"

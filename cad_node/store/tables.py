@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 # Raised with every change of the tables; an older journal is then migrated or refused.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 FIRST_WITH_DAYS = 6
 
 # Statements that bring a journal from a version to the next; new tables are made without one.
@@ -23,6 +23,19 @@ MIGRATIONS = {
     3: (),  # tables that were added
     4: ("ALTER TABLE {schema}instances ADD COLUMN dataset_sha256 VARCHAR(64) NOT NULL DEFAULT ''",),
     5: (),  # tables that were added
+    6: (
+        "CREATE INDEX IF NOT EXISTS revisions_by_state ON {schema}revisions (state, study_instance_uid)",
+        "CREATE INDEX IF NOT EXISTS deliveries_of_study "
+        "ON {schema}deliveries (study_instance_uid, destination, number)",
+        "DROP INDEX IF EXISTS {schema}ix_revisions_state",
+        "UPDATE {schema}revisions SET state = 'superseded' WHERE state = 'failed' AND EXISTS (SELECT 1 "
+        "FROM {schema}revisions AS later WHERE later.study_instance_uid = revisions.study_instance_uid "
+        "AND later.number > revisions.number AND later.state = 'done')",
+        "UPDATE {schema}deliveries SET state = 'superseded' WHERE state IN ('refused', 'given_up') AND EXISTS "
+        "(SELECT 1 FROM {schema}deliveries AS later WHERE later.study_instance_uid = "
+        "deliveries.study_instance_uid AND later.destination = deliveries.destination "
+        "AND later.number > deliveries.number AND later.state = 'sent')",
+    ),
 }
 
 metadata = sa.MetaData()
@@ -63,7 +76,7 @@ revisions = sa.Table(
     sa.Column("study_instance_uid", _UID, primary_key=True),
     sa.Column("revision", sa.String(32), primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
     sa.Column("run", sa.Integer, nullable=False, default=1),
     sa.Column("starts", sa.Integer, nullable=False, default=0),
     sa.Column("executor", sa.String(64), nullable=False, default=""),
@@ -76,6 +89,8 @@ revisions = sa.Table(
     sa.Column("model", sa.String(160), nullable=False, default="", server_default=""),
     sa.Column("model_sha256", sa.String(64), nullable=False, default="", server_default=""),
     sa.UniqueConstraint("study_instance_uid", "number"),
+    # With the study: of 50,000 that are done SQLite would otherwise read all to find one study's.
+    sa.Index("revisions_by_state", "state", "study_instance_uid"),
 )
 
 # By what each node, by its executor_id, makes results since its last start.
@@ -117,6 +132,8 @@ deliveries = sa.Table(
     sa.Column("problem", sa.Text, nullable=False, default=""),
     sa.Column("hold", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     sa.Index("deliveries_due", "destination", "state", "next_attempt_at"),
+    # For what goes before or behind a delivery: otherwise each look reads all that waits, for each that waits.
+    sa.Index("deliveries_of_study", "study_instance_uid", "destination", "number"),
 )
 
 # What a destination has taken: after a partial failure only the rest is sent.

@@ -10,6 +10,7 @@ from cad_node.cli.jobs import JobState, jobs_app
 from cad_node.domain import CommitmentReport
 from cad_node.errors import JobError
 from cad_node.settings import NodeSettings
+from cad_node.store import outgoing as deliveries
 from cad_node.store.journal import Journal
 from cad_node.store.results import ResultStore
 from cad_node.store.schema import CommitmentState, DeliveryState, RevisionRecord, RevisionState
@@ -92,6 +93,49 @@ def test_a_long_list_is_cut_and_says_so(journal: Journal) -> None:
     assert " 1.5 " in output
     assert " 1.3 " not in output
     assert "3 earlier ones are left out" in output
+
+
+def test_list_reads_no_more_than_it_shows(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 21):
+        journal.revisions.finish(complete(journal, f"1.{number}"), ["pacs"])
+    read: list[object] = []
+    record = deliveries._record
+    monkeypatch.setattr(deliveries, "_record", lambda row: (read.append(row), record(row))[1])
+
+    assert " 1.20 " in jobs("list", "--limit", "2").output
+
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("state", ["waiting", "refused", "to_ask", "done"])
+def test_a_long_list_of_one_state_is_cut_after_it_is_chosen(journal: Journal, state: str) -> None:
+    for number in range(1, 4):
+        journal.revisions.finish(complete(journal, f"1.{number}"), ["pacs", "outbox"])
+    while item := journal.outgoing.claim("pacs", "node-1"):
+        journal.outgoing.refused(item, "E", "no")
+    while item := journal.outgoing.claim("outbox", "node-1"):
+        journal.outgoing.sent(item, commitment=True)
+    for number in range(4, 7):
+        journal.revisions.fail(complete(journal, f"1.{number}"), "E", "no")
+    for number in range(7, 10):
+        journal.revisions.finish(complete(journal, f"1.{number}"), ["outbox"] if state == "waiting" else [])
+
+    output = jobs("list", "--limit", "2", "--state", state).output
+
+    last = {"waiting": 9, "refused": 3, "to_ask": 3, "done": 9}[state]
+    assert [line.split()[1] for line in output.splitlines() if " 1." in line] == [
+        f"1.{last - 1}",
+        f"1.{last}",
+    ]
+    assert f"{4 if state == 'done' else 1} earlier ones are left out" in output
+
+
+def test_list_shows_no_failure_that_a_later_revision_made_good(journal: Journal) -> None:
+    journal.revisions.fail(complete(journal, number=1), "PixelDecodeError", "Bad pixels.")
+    journal.revisions.finish(complete(journal, number=2), [])
+
+    assert STUDY not in jobs("list", "--state", "failed").output
+    assert "superseded" in jobs("show", STUDY).output
 
 
 def test_show_tells_every_revision_and_delivery(journal: Journal) -> None:
