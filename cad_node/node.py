@@ -117,8 +117,9 @@ class Node:
         for record in self.journal.reanalysis.unlabelled():
             made = self.results.made_by(record.study_instance_uid, record.revision)
             self.journal.reanalysis.label(record, made)
-        self.inbox.rescan(self.journal.stored_paths())
-        self.answers.rescan(self.journal.answers.stored_paths())
+        self.inbox.rescan(self.journal.stored_paths)
+        answered = self.journal.answers.stored_paths()
+        self.answers.rescan(lambda _: answered)
         self.returned.clean_up()
         self.engine.start()
         if not self.settings.jobs.database_url:

@@ -65,11 +65,10 @@ class Answers:
                 self._outgoing.settle(connection, first.study_instance_uid, first.revision)
         return True
 
-    def stored_paths(self) -> frozenset[PurePosixPath]:
+    def stored_paths(self) -> frozenset[str]:
         """Where every recorded answer lies, relative to its folder."""
         with self._reading.begin() as connection:
-            paths = connection.scalars(sa.select(answers.c.path).where(answers.c.path != "").distinct())
-            return frozenset(map(PurePosixPath, paths))
+            return frozenset(connection.scalars(sa.select(answers.c.path).where(answers.c.path != "")))
 
     def noted(self, before: float) -> dict[PurePosixPath, frozenset[str]]:
         """Studies that each answer speaks of that came before a time, by where it lies in its folder."""

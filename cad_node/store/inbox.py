@@ -20,8 +20,9 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
+from glob import escape, glob
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -54,6 +55,8 @@ _CHUNK_BYTES = 1 << 20
 _LOCKS = 64
 # Folders known to be on the disk, so that only the first instance of a series pays for them.
 _REMEMBERED_FOLDERS = 10_000
+# Of which the journal is asked together at the start: a spool may hold more images than fit into memory at ease.
+_STUDIES_AT_ONCE = 500
 
 
 class Inbox:
@@ -129,13 +132,13 @@ class Inbox:
             raise _translated(error, received.study_instance_uid) from error
         self._record(stored)
 
-    def rescan(self, known: Container[PurePosixPath] = ()) -> int:
+    def rescan(self, known: Callable[[Sequence[str]], Container[str]] = lambda _: ()) -> int:
         """Record what the journal lacks and remove leftovers; for the start, before anything comes in.
 
         Parameters
         ----------
         known
-            Paths below the root that the journal holds, which are not read again.
+            Of some studies, the paths below the root that the journal holds, which are not read again.
 
         Returns
         -------
@@ -145,19 +148,25 @@ class Inbox:
         put_back_left_over(self.root)
         self.clean_up()
         count = 0
-        for path in sorted((self.root / "studies").glob("*/*/*.dcm")):
-            relative = PurePosixPath(path.relative_to(self.root))
-            if relative in known:
-                continue
-            try:
-                stored = _describe(self.root, relative)
-            except Exception as error:
-                # A damaged file may make a reader raise anything; the others are still wanted.
-                logger.error("%s cannot be read and is left alone: %s", relative, type(error).__name__)
-                continue
-            self._record(stored)
-            count += 1
+        studies = sorted(os.listdir(self.root / "studies"))
+        for start in range(0, len(studies), _STUDIES_AT_ONCE):
+            some = studies[start : start + _STUDIES_AT_ONCE]
+            held = known(some)
+            for study in some:
+                paths = glob(f"studies/{escape(study)}/*/*.dcm", root_dir=self.root)
+                count += sum(self._recover(path) for path in sorted(paths) if path not in held)
         return count
+
+    def _recover(self, path: str) -> bool:
+        """Record a file that the journal lacks; whether it can be read."""
+        try:
+            stored = _describe(self.root, PurePosixPath(path))
+        except Exception as error:
+            # A damaged file may make a reader raise anything; the others are still wanted.
+            logger.error("%s cannot be read and is left alone: %s", path, type(error).__name__)
+            return False
+        self._record(stored)
+        return True
 
     def clean_up(self) -> None:
         """Remove what was not received completely; for the start, before anything comes in."""

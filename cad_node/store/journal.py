@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 import sqlalchemy as sa
@@ -212,11 +212,13 @@ class Journal:
                 )
         return True
 
-    def stored_paths(self) -> frozenset[PurePosixPath]:
-        """Where every recorded instance lies that was not removed, relative to the inbox."""
-        query = sa.select(instances.c.path).where(instances.c.path != "")
+    def stored_paths(self, studies: Collection[str]) -> frozenset[str]:
+        """Where every recorded instance of some studies lies that was not removed, relative to the inbox."""
+        query = sa.select(instances.c.path).where(
+            instances.c.study_instance_uid.in_(studies), instances.c.path != ""
+        )
         with self._reading.begin() as connection:
-            return frozenset(PurePosixPath(path) for path in connection.scalars(query))
+            return frozenset(connection.scalars(query))
 
     # Completion
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,7 +116,7 @@ def test_the_same_answer_again_changes_nothing(journal: Journal) -> None:
 
     assert not journal.answers.record([answer])
     assert journal.answers.all() == [answer]
-    assert journal.answers.stored_paths() == {PurePosixPath(answer.path)}
+    assert journal.answers.stored_paths() == {answer.path}
 
 
 def test_lesions_accepted_one_by_one_accept_the_result_with_the_last(journal: Journal) -> None:

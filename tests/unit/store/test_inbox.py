@@ -184,12 +184,23 @@ def test_a_rescan_records_what_the_journal_lacks(inbox, journal, tmp_path):
     recorded = list(journal)
     journal.clear()
 
-    assert inbox.rescan(known={recorded[0].path}) == 1
+    assert inbox.rescan(lambda studies: {str(recorded[0].path)} if studies == ["1.2.3"] else ()) == 1
     assert journal == [recorded[1]]
     assert list(inbox.incoming.iterdir()) == []
     journal.clear()
     assert inbox.rescan() == 2
     assert journal == recorded
+
+
+def test_a_rescan_asks_of_a_few_studies_at_a_time(inbox, journal, monkeypatch):
+    monkeypatch.setattr(inbox_module, "_STUDIES_AT_ONCE", 2)
+    for number in range(1, 6):
+        inbox.accept(_received(study=f"1.2.{number}"))
+    asked = []
+
+    assert inbox.rescan(lambda studies: asked.append(list(studies)) or {str(journal[0].path)}) == 4
+
+    assert asked == [["1.2.1", "1.2.2"], ["1.2.3", "1.2.4"], ["1.2.5"]]
 
 
 def test_a_rescan_goes_on_after_a_file_that_is_none_of_ours(inbox, journal):

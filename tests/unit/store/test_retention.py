@@ -207,7 +207,7 @@ def test_the_journal_is_not_shortened_while_a_study_is_not_finished(
     clock.forward(31 * DAY)
     journal.retention.forget_files(STUDY, journal.lifetime.days_ago(30), tmp_path)
     assert len(journal.files_of(STUDY, record.revision)) == rows(journal, "revision_files") == 1
-    assert journal.stored_paths()
+    assert journal.stored_paths([STUDY])
 
 
 def test_the_journal_is_not_shortened_where_a_file_came_again(
@@ -215,11 +215,11 @@ def test_the_journal_is_not_shortened_where_a_file_came_again(
 ) -> None:
     sent(journal, received(journal))
     clock.forward(31 * DAY)
-    (path,) = journal.stored_paths()
+    (path,) = journal.stored_paths([STUDY])
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(b"again")
     journal.retention.forget_files(STUDY, journal.lifetime.days_ago(30), tmp_path)
-    assert journal.stored_paths() == {path}
+    assert journal.stored_paths([STUDY]) == {path}
     assert rows(journal, "revision_files") == 1
 
 
