@@ -22,7 +22,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
-from glob import escape, glob
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -148,13 +147,14 @@ class Inbox:
         put_back_left_over(self.root)
         self.clean_up()
         count = 0
-        studies = sorted(os.listdir(self.root / "studies"))
+        studies = sorted(folder.name for folder in (self.root / "studies").iterdir())
         for start in range(0, len(studies), _STUDIES_AT_ONCE):
             some = studies[start : start + _STUDIES_AT_ONCE]
             held = known(some)
             for study in some:
-                paths = glob(f"studies/{escape(study)}/*/*.dcm", root_dir=self.root)
-                count += sum(self._recover(path) for path in sorted(paths) if path not in held)
+                found = (self.root / "studies" / study).glob("*/*.dcm")
+                paths = sorted(f"studies/{study}/{path.parent.name}/{path.name}" for path in found)
+                count += sum(self._recover(path) for path in paths if path not in held)
         return count
 
     def _recover(self, path: str) -> bool:
