@@ -52,16 +52,24 @@ def describe(measurements: Measurements, frame: CleanFrame) -> Description:
 def reaches_edge(measurements: Measurements, frame: CleanFrame) -> bool:
     """Whether an outline reaches the edge of the picture that was looked at.
 
-    The slanted sides of a convex picture are not seen.
+    The picture is the convex hull of what is not black: a trapezoid has slanted sides.
     """
-    rows, columns = measurements.contour[:, 0], measurements.contour[:, 1]
-    region = _picture(measurements, frame)
-    return bool(
-        rows.min() + 0.5 < region.row_start + _EDGE_PX
-        or rows.max() + 0.5 > region.row_stop - _EDGE_PX
-        or columns.min() + 0.5 < region.column_start + _EDGE_PX
-        or columns.max() + 0.5 > region.column_stop - _EDGE_PX
+    picture = _picture(measurements, frame)
+    pixels = frame.pixels[picture.slices]
+    # Single bright pixels in the black beside a picture are noise.
+    shown = cv2.morphologyEx(
+        (pixels > _TISSUE_GREY).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
+    hull = cv2.convexHull(cv2.findNonZero(shown if shown.any() else np.ones_like(shown)))
+    corners = cv2.convexHull(measurements.contour.astype(np.float32))[:, 0]
+    away = min(
+        cv2.pointPolygonTest(
+            hull, (float(column) - picture.column_start, float(row) - picture.row_start), True
+        )
+        for row, column in corners
+    )
+    # The hull runs through the middles of the outermost pixels, half a pixel inside of the edge.
+    return away + 0.5 < _EDGE_PX
 
 
 def orientation(measurements: Measurements) -> LesionOrientation | None:

@@ -133,3 +133,23 @@ def test_on_a_split_screen_a_lesion_is_cut_where_its_own_picture_ends() -> None:
     assert described.cut
     assert not describe(measure(mask, SPACING), frame()).cut
     assert described.depth_mm == pytest.approx(2.0)  # 20 rows below the top of that picture
+
+
+@pytest.mark.parametrize(("column", "cut"), [(115, True), (130, True), (145, False), (200, False)])
+def test_a_lesion_at_the_slanted_side_of_a_trapezoid_is_cut(column: int, cut: bool) -> None:
+    """Its left side runs from column 160 at the top to 60 at the bottom, by 130 in the row of the lesion's middle."""
+    pixels = np.full((ROWS, COLUMNS), 80, np.uint8)
+    row, place = np.mgrid[:ROWS, :COLUMNS]
+    pixels[place < 160 - row / 2] = 0
+    mask = (((row - 60) / 18.0) ** 2 + ((place - column - 25) / 25.0) ** 2 <= 1) & (pixels > 0)
+    pixels[mask] = 0  # a cyst is as black as what lies beside the picture
+
+    described = describe(measure(mask, SPACING), replace(frame(), pixels=pixels))
+
+    assert described.cut is cut
+    assert cut is False or (described.shape, described.orientation) == (None, None)
+
+
+def test_in_a_black_picture_the_edge_is_that_of_the_region() -> None:
+    black = replace(frame(), pixels=np.zeros((ROWS, COLUMNS), np.uint8))
+    assert not describe(measure(ellipse(20, 50), SPACING), black).cut
