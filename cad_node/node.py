@@ -28,6 +28,7 @@ from cad_node.logs import study_context
 from cad_node.process import StudyTask, load_processor, making
 from cad_node.read.came_back import is_own_capture, is_verified
 from cad_node.receive.contexts import ANSWER_CLASSES
+from cad_node.receive.listening import look_at_port
 from cad_node.receive.scp import Reports, StorageScp
 from cad_node.settings import NodeSettings
 from cad_node.store.inbox import INBOX_FOLDER, RETURNED_FOLDER, Inbox
@@ -112,6 +113,7 @@ class Node:
 
     def start(self) -> None:
         """Load the models, take up what a crash left, then open the port."""
+        look_at_port(self.settings.receive)  # now, as the models take their time
         self.pool.wait_ready()
         self.journal.reanalysis.announce(self.settings.jobs.executor_id, self.making)
         for record in self.journal.reanalysis.unlabelled():

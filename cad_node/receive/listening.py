@@ -1,4 +1,4 @@
-"""Why an address cannot be listened on, and what helps."""
+"""Whether an address can be listened on; otherwise why not, and what helps."""
 
 from __future__ import annotations
 
@@ -18,3 +18,20 @@ def cannot_listen(error: OSError, settings: ReceiveSettings) -> SettingsError:
     else:
         hint = "A running node holds its own port; otherwise stop what holds it, or change receive.port."
     return SettingsError(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}.", hint)
+
+
+def look_at_port(settings: ReceiveSettings) -> None:
+    """See whether the port is free, for a moment: another may still come first.
+
+    Raises
+    ------
+    SettingsError
+        The address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise cannot_listen(error, settings) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,16 @@ def test_a_study_of_which_a_file_is_gone_fails_instead_of_being_halved(
         node._process(uid, revision)
 
     assert node.pool.tasks == []  # type: ignore[attr-defined]
+
+
+def test_a_port_in_use_is_said_before_the_models_are_waited_for(node_of: Callable[[MadeBy], Node]) -> None:
+    node = node_of(made_by("1"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        receive = node.settings.receive.model_copy(update={"port": other.getsockname()[1]})
+        node.settings = node.settings.model_copy(update={"receive": receive})
+
+        with pytest.raises(SettingsError, match="Cannot listen"):  # `_Pool` cannot be waited for
+            node.start()
 
 
 def test_captures_that_a_pacs_sends_back_open_no_study(
