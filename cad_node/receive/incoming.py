@@ -8,9 +8,11 @@ dropped: the sender must be let finish before it can be answered.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -47,6 +49,8 @@ class IncomingDataset:
         stays in memory.
     refusal
         Why it will be refused; its bytes are dropped as they come.
+    has_room
+        Whether that many bytes more may be written there.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class IncomingDataset:
         header: bytes,
         spill_folder: Path | None = None,
         refusal: ReceiveError | None = None,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.request = request
+        self._has_room = has_room
         self.refusal = refusal
         self.size_bytes = 0
         self._header_bytes = len(header)
@@ -72,7 +78,7 @@ class IncomingDataset:
             return
         try:
             if self._file is not None:
-                _write_whole(self._file, fragment)
+                self._append(self._file, fragment)
                 return
             self._buffer += fragment
             if self._spill_folder is not None and len(self._buffer) > _IN_MEMORY_BYTES:
@@ -80,15 +86,24 @@ class IncomingDataset:
         except OSError:
             self.discard()
             self.refusal = InboxFullError(
-                "A large data set could not be written while it came in.", "Free space for the spool."
+                "A large data set found no room while it came in.", "Free space for the spool."
             )
 
     def _spill(self, folder: Path) -> None:
         descriptor, name = tempfile.mkstemp(prefix="receiving-", dir=folder)
         self._path = Path(name)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
-        _write_whole(self._file, self._buffer)
+        self._append(self._file, self._buffer)
         self._buffer = bytearray()
+
+    def _append(self, file: BinaryIO, content: bytearray | memoryview) -> None:
+        """Write all of it: where a disk fills up, the system takes a part and calls that success."""
+        if not self._has_room(len(content)):
+            raise OSError(errno.ENOSPC, "below the reserve")
+        written = 0
+        with memoryview(content) as view:
+            while written < len(view):
+                written += file.write(view[written:])
 
     def identity(self, maximum_bytes: int) -> Identity:
         """UIDs in the data set, complete or `UnreadableDatasetError`."""
@@ -118,11 +133,3 @@ class IncomingDataset:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
             self._path = None
-
-
-def _write_whole(file: BinaryIO, content: bytearray | memoryview) -> None:
-    """Write all of it: where a disk fills up, the system takes a part and calls that success."""
-    written = 0
-    with memoryview(content) as view:
-        while written < len(view):
-            written += file.write(view[written:])

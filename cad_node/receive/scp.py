@@ -224,7 +224,7 @@ class StorageScp:
             request.calling_ae_title,
             self._settings.ae_title,
         )
-        return IncomingDataset(request, header, self._spill_folder)
+        return IncomingDataset(request, header, self._spill_folder, has_room=self._has_room)
 
     def _refusal(self, request: StoreRequest) -> ReceiveError | None:
         if not is_valid_uid(request.sop_instance_uid):
@@ -293,8 +293,6 @@ class StorageScp:
             raise MismatchedObjectError("The data set is of another SOP Class than the request says.")
         if identity.sop_instance_uid != request.sop_instance_uid:
             raise MismatchedObjectError("The data set is another SOP Instance than the request says.")
-        if not self._has_room(incoming.size_bytes):
-            raise InboxFullError("The spool is below its reserve.", "Free space for it.")
         return ReceivedInstance(
             study_instance_uid=identity.study_instance_uid,
             series_instance_uid=identity.series_instance_uid,

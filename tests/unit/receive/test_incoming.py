@@ -90,6 +90,20 @@ def test_a_file_that_cannot_be_written_becomes_the_refusal(tmp_path, monkeypatch
     assert dataset.size_bytes == 5000
 
 
+def test_the_reserve_is_kept_while_a_large_data_set_comes_in(tmp_path, monkeypatch):
+    """Several at once would otherwise fill the disk, of which each found enough when it began."""
+    monkeypatch.setattr(incoming, "_IN_MEMORY_BYTES", 10)
+    written = []
+    dataset = IncomingDataset(
+        REQUEST, b"", tmp_path, has_room=lambda size: sum(written) + size <= 3000 and not written.append(size)
+    )
+    _write(dataset, bytes(5000))
+
+    assert isinstance(dataset.refusal, InboxFullError)
+    assert written == [1000, 1000, 1000]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_refused_bytes_are_counted_and_dropped(tmp_path):
     dataset = IncomingDataset(REQUEST, b"", tmp_path, InboxFullError("full"))
     _write(dataset, bytes(5000))
