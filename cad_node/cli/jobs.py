@@ -183,6 +183,7 @@ def retry_job(
     A running node begins within a second or two; otherwise the next start does.
     """
     from cad_node.cli.dismiss import whoami
+    from cad_node.jobs.retry import retry
     from cad_node.store.results import RESULTS_FOLDER, ResultStore
 
     with open_journal(config) as (settings, journal):
@@ -195,7 +196,7 @@ def retry_job(
             revisions = journal.revisions.of_study(study_instance_uid)
         newest = revisions[-1]
         results = ResultStore(settings.data_dir / RESULTS_FOLDER).folder(study_instance_uid, newest.revision)
-        for line in _retry(journal, newest, results.is_dir(), destination):
+        for line in retry(journal, newest, has_results=results.is_dir(), destination=destination):
             console.print(line)
 
 
@@ -222,41 +223,6 @@ def recover_jobs(
     job_console().print(
         f"{done.studies} studies and {done.deliveries} deliveries of {executor} are queued again."
     )
-
-
-def _retry(journal: Journal, newest: RevisionRecord, has_results: bool, destination: str | None) -> list[str]:
-    from cad_node.store.schema import CommitmentState, DeliveryState, RevisionState
-
-    uid = newest.study_instance_uid
-    lost = newest.state is RevisionState.DONE and not has_results
-    if lost or (newest.state is RevisionState.FAILED and destination is None):
-        journal.revisions.retry(newest)
-        return [f"Revision {newest.number} is processed again."]
-    mine = [item for item in journal.outgoing.of_study(uid) if item.revision == newest.revision]
-    if destination is not None:
-        chosen = [item for item in mine if item.destination == destination]
-        if not chosen:
-            raise JobError(
-                f"Revision {newest.number} ({newest.state.value}) has no delivery to '{destination}'.",
-                f"There are: {', '.join(item.destination for item in mine) or 'none yet'}.",
-                study_instance_uid=uid,
-            )
-    else:
-        untaken = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.GIVEN_UP)
-        chosen = [item for item in mine if item.state in untaken]
-    for item in chosen:
-        journal.outgoing.retry(item)
-    lines = [f"Revision {newest.number} is delivered to {item.destination} again." for item in chosen]
-    if destination is None:
-        kept = _by_delivery(journal.commitments.of_study(uid))
-        for item in mine:
-            record = kept.get(_key(item))
-            if item.state is DeliveryState.SENT and record and record.state is CommitmentState.NOT_COMMITTED:
-                journal.commitments.start_over(record)
-                lines.append(
-                    f"{item.destination} is asked again to commit itself to revision {newest.number}."
-                )
-    return lines or [f"Nothing to retry: revision {newest.number} is {newest.state.value}."]
 
 
 @contextmanager

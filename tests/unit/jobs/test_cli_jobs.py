@@ -165,6 +165,20 @@ def test_retry_makes_lost_results_anew(journal: Journal) -> None:
     assert journal.revisions.all()[0].state is RevisionState.WAITING
 
 
+@pytest.mark.parametrize("destination", [[], ["--destination", "pacs"]])
+def test_retry_of_lost_results_says_who_keeps_the_former(journal: Journal, destination: list[str]) -> None:
+    journal.revisions.finish(complete(journal), ["pacs", "outbox"])
+    delivery = journal.outgoing.claim("pacs", "node-1")
+    assert delivery is not None
+    journal.outgoing.sent(delivery)
+
+    output = jobs("retry", STUDY, *destination).output
+
+    assert "Revision 1 is processed again." in output
+    assert "pacs: keeps the results that it took before" in output
+    assert f"cad-node jobs retry {STUDY} --destination pacs" in output
+
+
 def test_retry_sends_again_what_was_not_taken_and_leaves_the_rest(journal: Journal, tmp_path: Path) -> None:
     record = complete(journal)
     make_results(tmp_path, record)
