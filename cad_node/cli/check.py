@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -151,16 +150,10 @@ def _senders(settings: NodeSettings) -> str:
 
 
 def _port(settings: NodeSettings) -> str:
-    from cad_node.receive.listening import cannot_listen
+    from cad_node.receive.listening import look_at_port
 
     receive = settings.receive
-    family = socket.AF_INET6 if ":" in receive.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((receive.host, receive.port))
-        except OSError as error:
-            raise cannot_listen(error, receive) from error
+    look_at_port(receive)
     reach = "this machine only" if is_loopback(receive.host) else "the network"
     return f"{receive.host}:{receive.port} is free; reachable from {reach}"
 
