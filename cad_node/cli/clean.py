@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cad_node import __version__
-from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
+from cad_node.cli.batch import collect, conclude, set_up_batch, tell_unreadable
+from cad_node.cli.exit_codes import USAGE
 from cad_node.cli.options import Config, unusable_output
-from cad_node.cli.progress import progress_bar
 from cad_node.deidentify.options import Dates, Encoding, Keep
-from cad_node.logs import set_up_logging
 from cad_node.settings import NodeSettings, load_settings
 
 if TYPE_CHECKING:
@@ -78,11 +76,7 @@ def clean(
     if problem := _wrong_usage(paths, output, pictures, link):
         console.print(Text(problem))
         raise typer.Exit(USAGE)
-    if settings.log_level == "INFO":
-        # Lines between the steps of a progress bar help nobody; DEBUG is asked for on purpose.
-        settings = settings.model_copy(update={"log_level": "WARNING"})
-    set_up_logging(settings.log_level)
-    settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"workers": workers})})
+    settings = set_up_batch(settings, workers)
     from cad_node.clean_copy import CopyPlan
     from cad_node.deidentify.pseudonyms import SECRET_VARIABLE
 
@@ -124,54 +118,42 @@ def _run(
 ) -> int:
     from functools import partial
 
+    from cad_node.clean_copy import CopyStatus
     from cad_node.clean_run import CleanRun, find_files, write_link, write_report
     from cad_node.deidentify.pseudonyms import Pseudonyms
     from cad_node.workers import WorkerPool
 
     with console.status("Looking for images …"):
         found = find_files(paths, [folder for folder in (output, pictures) if folder])
-    for path, problem in found.unreadable:
-        console.print(Text(f"{path}: {problem}", style="yellow"))
-    workers = settings.jobs.workers
-    outcomes: list[CopyOutcome] = []
-    interrupted = False
-    with (
-        WorkerPool(settings, min(workers, max(len(found.files), 1)), partial(_load, plan)) as pool,
-        progress_bar(console, "images") as progress,
-    ):
+    tell_unreadable(console, found.unreadable)
+    workers, count = settings.jobs.workers, len(found.files)
+    with WorkerPool(settings, min(workers, max(count, 1)), partial(_load, plan)) as pool:
         run = CleanRun(pool.process, output, Pseudonyms(plan.secret), _made_by(settings, plan), pictures)
-        pool.wait_ready()
-        bar = progress.add_task("Images", total=len(found.files))
         ended = run.run(found.files, workers)
-        try:
-            for outcome in ended:
-                outcomes.append(outcome)
-                progress.advance(bar)
-                if outcome.result.status != "cleaned" and not outcome.done_before:
-                    said = f"{outcome.path}: {outcome.result.status}, {outcome.result.reason}"
-                    console.print(Text(said, style="red" if outcome.result.status == "failed" else "yellow"))
-        except KeyboardInterrupt:
-            interrupted = True
-            pool.close()
-            ended.close()
+        outcomes, interrupted = collect(console, pool, ended, count, "images", _not_cleaned)
     report = write_report(output, outcomes, len(found.unreadable))
     if link is not None:
         write_link(link, outcomes)
-    failed = sum(outcome.result.status == "failed" for outcome in outcomes) + len(found.unreadable)
-    table = Table("images", "cleaned", "done before", "refused", "failed", "files ignored")
-    table.add_row(
-        str(len(outcomes)),
-        str(sum(outcome.result.status == "cleaned" for outcome in outcomes)),
-        str(sum(outcome.done_before for outcome in outcomes)),
-        str(sum(outcome.result.status == "refused" for outcome in outcomes)),
-        str(failed),
-        str(found.ignored),
-    )
-    console.print(table)
-    console.print(Text(f"Report: {report}"), soft_wrap=True)
-    if interrupted:
-        console.print("Interrupted. With a secret of your own, run the same command again to go on.")
-    return SOME_FAILED if failed or interrupted else ALL_DONE
+    statuses = [outcome.result.status for outcome in outcomes]
+    failed = statuses.count(CopyStatus.FAILED) + len(found.unreadable)
+    counts = {
+        "images": len(outcomes),
+        "cleaned": statuses.count(CopyStatus.CLEANED),
+        "done before": sum(outcome.done_before for outcome in outcomes),
+        "refused": statuses.count(CopyStatus.REFUSED),
+        "failed": failed,
+        "files ignored": found.ignored,
+    }
+    go_on = "With a secret of your own, run the same command again to go on." if interrupted else ""
+    return conclude(console, counts, report, failed, go_on)
+
+
+def _not_cleaned(outcome: CopyOutcome) -> Text | None:
+    status = outcome.result.status
+    if status == "cleaned" or outcome.done_before:
+        return None
+    style = "red" if status == "failed" else "yellow"
+    return Text(f"{outcome.path}: {status}, {outcome.result.reason}", style=style)
 
 
 def _load(plan: CopyPlan, settings: NodeSettings) -> Copier:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from cad_node.cli.exit_codes import ALL_DONE, SOME_FAILED, USAGE
+from cad_node.cli.batch import collect, conclude, set_up_batch, tell_unreadable
+from cad_node.cli.exit_codes import USAGE
 from cad_node.cli.options import Config, unusable_output
-from cad_node.cli.progress import progress_bar
 from cad_node.errors import SettingsError
-from cad_node.logs import set_up_logging
 from cad_node.settings import NodeSettings, load_settings
+
+if TYPE_CHECKING:
+    from cad_node.archive_run import StudyOutcome
 
 
 def process(
@@ -44,11 +45,7 @@ def process(
     if problem := unusable_output(output):
         console.print(Text(problem))
         raise typer.Exit(USAGE)
-    if settings.log_level == "INFO":
-        # Lines between the steps of a progress bar help nobody; DEBUG is asked for on purpose.
-        settings = settings.model_copy(update={"log_level": "WARNING"})
-    set_up_logging(settings.log_level)
-    settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"workers": workers})})
+    settings = set_up_batch(settings, workers)
     raise typer.Exit(_run(console, settings, paths, output, send or [], workers))
 
 
@@ -75,41 +72,27 @@ def _run(
     digest = making(settings).digest
     with console.status("Looking for DICOM files …"):
         scan = scan_files(paths)
-    for path, problem in scan.unreadable:
-        console.print(Text(f"{path}: {problem}", style="yellow"))
-    outcomes = []
-    interrupted = False
-    with (
-        WorkerPool(settings, min(workers, max(len(scan.studies), 1)), load_processor) as pool,
-        progress_bar(console, "studies") as progress,
-    ):
-        pool.wait_ready()
-        bar = progress.add_task("Studies", total=len(scan.studies))
-        destinations = {name: make_destination(known[name], settings.results) for name in send}
+    tell_unreadable(console, scan.unreadable)
+    destinations = {name: make_destination(known[name], settings.results) for name in send}
+    count = len(scan.studies)
+    with WorkerPool(settings, min(workers, max(count, 1)), load_processor) as pool:
         run = ArchiveRun(pool.process, output, digest, destinations)
         ended = run.run(scan.studies, workers)
-        try:
-            for outcome in ended:
-                outcomes.append(outcome)
-                progress.advance(bar)
-                if outcome.error is not None:
-                    console.print(Text(f"{outcome.study_instance_uid}: {outcome.error}", style="red"))
-        except KeyboardInterrupt:
-            interrupted = True
-            pool.close()
-            ended.close()
+        outcomes, interrupted = collect(console, pool, ended, count, "studies", _failure)
     report = write_report(output, outcomes, len(scan.unreadable))
-    failed = sum(outcome.failed for outcome in outcomes) + len(scan.unreadable)
-    table = Table("studies", "done before", "failed", "files unreadable", "files ignored")
-    table.add_row(
-        str(len(outcomes)),
-        str(sum(outcome.done_before for outcome in outcomes)),
-        str(sum(outcome.failed for outcome in outcomes)),
-        str(len(scan.unreadable)),
-        str(len(scan.ignored)),
-    )
-    console.print(table)
-    console.print(Text(f"Report: {report}"), soft_wrap=True)
-    if interrupted:
-        console.print("Interrupted. Run the same command again to go on.")
-    return SOME_FAILED if failed or interrupted else ALL_DONE
+    failed = sum(outcome.failed for outcome in outcomes)
+    counts = {
+        "studies": len(outcomes),
+        "done before": sum(outcome.done_before for outcome in outcomes),
+        "failed": failed,
+        "files unreadable": len(scan.unreadable),
+        "files ignored": len(scan.ignored),
+    }
+    go_on = "Run the same command again to go on." if interrupted else ""
+    return conclude(console, counts, report, failed + len(scan.unreadable), go_on)
+
+
+def _failure(outcome: StudyOutcome) -> Text | None:
+    if outcome.error is None:
+        return None
+    return Text(f"{outcome.study_instance_uid}: {outcome.error}", style="red")
