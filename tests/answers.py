@@ -25,11 +25,9 @@ def code(value: str, scheme: str = "DCM", meaning: str = "meaning") -> Dataset:
     return item
 
 
-def key_objects(
-    study: str, references: Mapping[str, str], title: str = "113000", *, sop_instance_uid: str | None = None
-) -> Dataset:
+def key_objects(study: str, references: Mapping[str, str], title: str = "113000") -> Dataset:
     """A key object selection; `references` are SOP Class UIDs by SOP Instance UID."""
-    dataset = _document(study, KEY_OBJECTS, sop_instance_uid)
+    dataset = _document(study, KEY_OBJECTS)
     dataset.Modality = "KO"
     dataset.ConceptNameCodeSequence = [code(title)]
     dataset.CurrentRequestedProcedureEvidenceSequence = [_evidence(study, references)]
@@ -49,7 +47,7 @@ def report(
     verified: bool = True,
 ) -> Dataset:
     """A report after the node's: by Tracking UID the lesions that it keeps, and what it calls them."""
-    dataset = _document(study, ENHANCED_SR, None)
+    dataset = _document(study, ENHANCED_SR)
     dataset.Modality = "SR"
     dataset.ConceptNameCodeSequence = [code("126000", meaning="Imaging Measurement Report")]
     dataset.CompletionFlag = "COMPLETE"
@@ -60,12 +58,12 @@ def report(
     return dataset
 
 
-def _document(study: str, sop_class: str, sop_instance_uid: str | None) -> Dataset:
+def _document(study: str, sop_class: str) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid or generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.PatientName, dataset.PatientID = PATIENT, "DOE-0001"
     dataset.PatientBirthDate = dataset.PatientSex = dataset.AccessionNumber = dataset.StudyID = ""
     dataset.StudyDate = dataset.ContentDate = "20260301"

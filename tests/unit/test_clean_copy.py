@@ -39,13 +39,11 @@ class WhiteSpots:
         )
 
 
-def copier(
-    encoding: Encoding | None = None, *, blind: bool = False, readable: bool = False, keep: Keep | None = None
-) -> Copier:
-    cleaner = Cleaner(PipelineSettings(verify_cleaning=False), detectors=[] if blind else [WhiteSpots()])
+def copier(encoding: Encoding | None = None, *, readable: bool = False) -> Copier:
+    cleaner = Cleaner(PipelineSettings(verify_cleaning=False), detectors=[WhiteSpots()])
     return Copier(
         NodeSettings(),
-        CopyPlan(b"a secret of some length", keep or Keep(), encoding),
+        CopyPlan(b"a secret of some length", Keep(), encoding),
         cleaner,
         lambda _grey: readable,
     )

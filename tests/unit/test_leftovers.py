@@ -37,10 +37,10 @@ def swept(journal: Journal, data_dir: Path, what: Leftover, **how: bool) -> Swep
     return next(one for one in sweep(journal, data_dir, 30, **how) if one.what is what)
 
 
-def conflict(inbox: Inbox, study: str = STUDY) -> Path:
+def conflict(inbox: Inbox) -> Path:
     """Another content under the UIDs of its first image."""
-    inbox.accept(_received(study, f"{study}.4", f"{study}.4.0", dataset=b"other"))
-    (path,) = (inbox.root / "conflicts" / study).rglob("*.dcm")
+    inbox.accept(_received(STUDY, f"{STUDY}.4", f"{STUDY}.4.0", dataset=b"other"))
+    (path,) = (inbox.root / "conflicts" / STUDY).rglob("*.dcm")
     return path
 
 

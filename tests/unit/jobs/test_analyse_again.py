@@ -59,10 +59,10 @@ def _analysed_before(engine_of: Make, journal: Journal, results: ResultStore) ->
     assert journal.reanalysis.counts() == {OLD: 3}
 
 
-def order_all(journal: Journal, made: MadeBy = NEW) -> None:
+def order_all(journal: Journal) -> None:
     for study in journal.reanalysis.latest():
         assert study.last is not None
-        assert journal.reanalysis.order(study.last, made.digest)
+        assert journal.reanalysis.order(study.last, NEW.digest)
 
 
 @pytest.mark.usefixtures("_analysed_before")

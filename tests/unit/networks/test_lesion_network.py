@@ -13,8 +13,8 @@ def network():
     return build(SMALL).eval()
 
 
-def _disc(row: int, column: int, radius: int, size: int = 64) -> torch.Tensor:
-    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+def _disc(row: int, column: int, radius: int) -> torch.Tensor:
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     return (((rows - row) ** 2 + (columns - column) ** 2) <= radius**2).float()[None, None]
 
 

@@ -22,8 +22,8 @@ def image(drawn: Drawn | None = None, **changes: Any) -> ImageResult:
     return replace(found, frames=frames)
 
 
-def key(of: ImageResult, number: int = 1) -> LesionKey:
-    return LesionKey(of.reference.sop_instance_uid, number)
+def key(of: ImageResult) -> LesionKey:
+    return LesionKey(of.reference.sop_instance_uid, 1)
 
 
 @pytest.mark.parametrize(

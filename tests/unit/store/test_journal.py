@@ -15,10 +15,10 @@ from tests.unit.jobs.stubs import Clock, stored
 STUDY = "1.2.3"
 
 
-def completed(journal: Journal, study: str = STUDY) -> RevisionRecord:
-    revision = journal.close_study(study)
+def completed(journal: Journal) -> RevisionRecord:
+    revision = journal.close_study(STUDY)
     assert revision is not None
-    record = journal.revisions.get(study, revision)
+    record = journal.revisions.get(STUDY, revision)
     assert record is not None
     return record
 
