@@ -273,14 +273,17 @@ class JobEngine:
     def _reconcile(self) -> None:
         """Have whatever the journal counts as started really be on its way."""
         self._journal.executor_name.keep()
-        for record in self._journal.revisions.started():
-            known = self._workflows.is_known(record)
+        records = self._journal.revisions.started()
+        ended = self._workflows.ended(records)
+        for record in records:
+            known = record.workflow_id in ended
+            over = ended.get(record.workflow_id, True)
             if record.made_for:
-                if not known or self._workflows.has_ended(record):
+                if over:
                     self._journal.reanalysis.put_back(record, begun=known)
             elif not known:
                 self._workflows.enqueue(record)
-            elif self._workflows.has_ended(record) and self._journal.revisions.restart(record):
+            elif over and self._journal.revisions.restart(record):
                 logger.warning("a workflow of study %s ended without a result", record.study_instance_uid)
 
     def _speak_of_the_gone(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -35,6 +35,7 @@ _WORKFLOW_VERSION = "1"
 _POLLING_S = 0.25
 _ENDED = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 _FORGET_AFTER = timedelta(days=7)
+_AT_ONCE = 500
 _ATTEMPTS = 3
 _RETRY_AFTER_S = 2.0
 
@@ -116,20 +117,24 @@ class Workflows:
         with SetWorkflowID(record.workflow_id):
             DBOS.start_workflow(self._study, record.study_instance_uid, record.revision, record.run)
 
-    def is_known(self, record: RevisionRecord) -> bool:
-        """Whether the run was queued here."""
-        return DBOS.get_workflow_status(record.workflow_id) is not None
-
-    def has_ended(self, record: RevisionRecord) -> bool:
-        """Whether the run is over, one way or the other."""
-        status = DBOS.get_workflow_status(record.workflow_id)
-        return status is not None and status.status in _ENDED
+    def ended(self, records: Sequence[RevisionRecord]) -> dict[str, bool]:
+        """Whether runs are over, one way or the other, by workflow ID; those never queued here are left out."""
+        found = {}
+        for start in range(0, len(records), _AT_ONCE):
+            ids = [record.workflow_id for record in records[start : start + _AT_ONCE]]
+            for workflow in DBOS.list_workflows(workflow_ids=ids, load_input=False, load_output=False):
+                found[workflow.workflow_id] = workflow.status in _ENDED
+        return found
 
     def forget_ended(self) -> None:
         """Drop what DBOS keeps of runs that ended a while ago: the journal has what is worth knowing."""
         before = (datetime.now(UTC) - _FORGET_AFTER).isoformat()
         while ended := DBOS.list_workflows(
-            status=sorted(_ENDED), completed_before=before, limit=500, load_input=False, load_output=False
+            status=sorted(_ENDED),
+            completed_before=before,
+            limit=_AT_ONCE,
+            load_input=False,
+            load_output=False,
         ):
             DBOS.delete_workflows([workflow.workflow_id for workflow in ended])
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from cad_node.errors import DestinationUnreachableError, JobError, NoUsableFramesError, StudyError
 from cad_node.jobs import workflows
@@ -289,16 +290,45 @@ def test_what_ended_long_ago_is_dropped_from_the_job_database_alone(
         assert engine.wait_idle(WAIT_S)
         record = journal.revisions.all()[0]
         deadline = time.monotonic() + WAIT_S
-        while not engine._workflows.has_ended(record) and time.monotonic() < deadline:
+        ended = {record.workflow_id: True}
+        while engine._workflows.ended([record]) != ended and time.monotonic() < deadline:
             time.sleep(0.05)
         engine._workflows.forget_ended()
-        assert engine._workflows.is_known(record)
+        assert engine._workflows.ended([record]) == ended
 
         monkeypatch.setattr(workflows, "_FORGET_AFTER", timedelta(0))
         engine._workflows.forget_ended()
 
-        assert not engine._workflows.is_known(record)
+        assert engine._workflows.ended([record]) == {}
     assert journal.revisions.all() == [record]
+
+
+def test_a_look_at_all_that_is_queued_is_one_question_to_the_job_database(
+    engine_with: Make, journal: Journal, results: ResultStore
+) -> None:
+    for number in range(1, 11):
+        journal.record_instance(stored(f"1.{number}"))
+    go_on = threading.Event()
+    mine = threading.get_ident()
+    asked: list[str] = []
+    with engine_with(processing(results, before=lambda *_: bool(go_on.wait(WAIT_S)))) as engine:
+        deadline = time.monotonic() + WAIT_S
+        while len(journal.revisions.started()) < 10 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        job_database = engine._workflows._sqlite
+        sa.event.listen(
+            job_database,
+            "before_cursor_execute",
+            lambda _connection, _cursor, statement, *_: (
+                asked.append(statement) if threading.get_ident() == mine else None
+            ),
+        )
+
+        engine._reconcile()
+
+        go_on.set()
+        assert engine.wait_idle(WAIT_S)
+    assert len(asked) == 1
 
 
 def test_recovering_where_nothing_ran_finds_nothing(settings: NodeSettings) -> None:
