@@ -66,8 +66,10 @@ def sqlite_engine(path: Path, *, explicit_begin: bool) -> Engine:
     def _set_up(connection: SqliteConnection, _record: object) -> None:
         connection.isolation_level = None if explicit_begin else "IMMEDIATE"
         connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        # Of a new database alone, and before it is in WAL mode: see `free_pages.py`.
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        # Of a new database alone, and before it is in WAL mode: see `free_pages.py`. To any other it would
+        # write, at each new connection, and wait for whoever else is writing.
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         # Readers and one writer side by side: `cad-node jobs` looks in while the node works.
         connection.execute("PRAGMA journal_mode=WAL")
         # A commit is on the disk when it returns; WAL alone may lose the last ones in a power cut.
