@@ -251,10 +251,11 @@ def unknown_study(study_instance_uid: str) -> JobError:
 
 
 def job_console() -> Console:
-    """A console that cuts nothing off in a pipe or a file."""
-    console = Console()
+    """A console that says words as they are, and cuts nothing off in a pipe or a file."""
+    # "[results]" in an error, or in an AE title, is no markup of rich.
+    console = Console(markup=False, emoji=False)
     # Into a pipe or a file there is no width to keep to: nothing is cut off.
-    return console if console.is_terminal else Console(width=240, soft_wrap=True)
+    return console if console.is_terminal else Console(width=240, soft_wrap=True, markup=False, emoji=False)
 
 
 def job_table(*columns: str, title: str | None = None) -> Table:

@@ -54,11 +54,11 @@ def test_every_state_can_be_looked_for() -> None:
     }
 
 
-def test_list_shows_what_is_received_made_and_refused(journal: Journal) -> None:
+def test_list_shows_what_is_received_made_and_refused_word_by_word(journal: Journal) -> None:
     journal.revisions.finish(complete(journal), ["pacs", "outbox"])
     delivery = journal.outgoing.claim("pacs", "node-1")
     assert delivery is not None
-    journal.outgoing.refused(delivery, "DestinationRefusedError", "Answered 0xC000.")
+    journal.outgoing.refused(delivery, "DestinationRefusedError", "Answered 0xC000. Change [results][/].")
     journal.record_instance(stored("1.2.4"))
 
     lines = jobs("list").output.splitlines()
@@ -66,7 +66,7 @@ def test_list_shows_what_is_received_made_and_refused(journal: Journal) -> None:
     study = next(line for line in lines if STUDY in line)
     assert "done" in study
     assert "outbox waiting, pacs refused" in study
-    assert "Answered 0xC000." in study
+    assert "Answered 0xC000. Change [results][/]." in study
     assert "1 instances so far" in next(line for line in lines if "1.2.4" in line)
 
 
