@@ -16,6 +16,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -36,6 +38,8 @@ from cad_node.settings import NodeSettings
 logger = logging.getLogger(__name__)
 
 _START_DEADLINE_S = 300.0
+# proc(5), oom_score_adj: as if a worker used half of the machine's memory more than it does.
+_OOM_SCORE = 500
 
 
 class WorkerDiedError(StudyError):
@@ -274,6 +278,7 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    _cost_no_more_than_a_study()
     set_up_logging(settings.log_level)
     try:
         processor = load(settings)
@@ -296,6 +301,14 @@ def _serve(
             logger.error("unexpected %s in a study", type(error).__name__)
             # The message of a foreign exception may quote the data set: only its kind travels.
             pipe.send(StudyError(f"Unexpected {type(error).__name__} while processing.", _where(error)))
+
+
+def _cost_no_more_than_a_study() -> None:
+    """Leave no core file, and be the one that the kernel ends when an image takes all memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold a patient's picture
+    with contextlib.suppress(OSError, ValueError):
+        adjustment = Path("/proc/self/oom_score_adj")
+        adjustment.write_text(str(max(_OOM_SCORE, int(adjustment.read_text()))), encoding="ascii")
 
 
 def _end_with_parent(parent: int) -> None:

@@ -170,7 +170,14 @@ def _data_folder(settings: NodeSettings) -> str:
             f"{folder} cannot be written to by {getpass.getuser()}: {error.strerror}.",
             "Set data_dir to a folder of the user that the node runs as, and run this check as that user.",
         ) from error
-    return f"{getpass.getuser()} can {'write to' if there == folder else 'make'} {folder}"
+    if there != folder:
+        return f"{getpass.getuser()} can make {folder}"
+    if folder.stat().st_mode & 0o007:
+        raise SettingsError(
+            f"Every user of this machine can look into {folder}, which holds patient data.",
+            f"chmod o= {folder}",
+        )
+    return f"{getpass.getuser()} can write to {folder}"
 
 
 def _nearest(folder: Path) -> Path:

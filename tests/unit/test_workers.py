@@ -37,6 +37,16 @@ def test_a_crash_costs_one_study_and_the_next_goes_on(pool: WorkerPool) -> None:
     assert pool.process(_task("good")).study_instance_uid == "good"
 
 
+def test_a_worker_without_memory_ends_before_the_node_and_leaves_no_core(pool: WorkerPool) -> None:
+    """A core file would hold a patient's picture."""
+    pool.wait_ready()
+    about = Path(f"/proc/{pool._workers[0]._process.pid}")
+
+    assert int((about / "oom_score_adj").read_text()) >= 500
+    (cores,) = (line for line in (about / "limits").read_text().splitlines() if "core file" in line)
+    assert cores.split()[4:6] == ["0", "0"]
+
+
 def test_an_error_of_the_node_comes_back_as_it_is(pool: WorkerPool) -> None:
     with pytest.raises(NoUsableFramesError, match="Send it again"):
         pool.process(_task("refuse"))

@@ -79,6 +79,14 @@ def test_looking_makes_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_data_folder_that_everybody_can_look_into_fails(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(SettingsError, match="Every user of this machine can look into"):
+        said(NodeSettings(data_dir=tmp_path), "data folder")
+    tmp_path.chmod(0o750)
+    assert "can write to" in said(NodeSettings(data_dir=tmp_path), "data folder")
+
+
 def test_a_data_folder_that_cannot_be_one_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
 
