@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cad_node.cli.options import Config, model_folder
 from cad_node.cli.progress import progress_bar
+from cad_node.cli.training_options import Export
 from cad_node.errors import SettingsError
 
 
@@ -18,7 +19,7 @@ def adapt(
     paths: Annotated[
         list[Path], typer.Argument(help="DICOM files, folders or a DICOMDIR.", show_default=False)
     ],
-    export: Annotated[str, typer.Option("--export", help="Name of the model folder to write.")],
+    export: Export,
     limit: Annotated[int, typer.Option("--limit", min=1, help="No more images than these.")] = 400,
     output: Annotated[
         Path | None,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from cad_node.cli.training_options import find_model, parse_folds, parse_names
+from cad_node.cli.training_options import Threads, find_model, parse_folds, parse_names
 from cad_node.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def compare(
         float | None,
         typer.Option("--minutes", min=0, help="Begin no further network after so many; 0: tables only."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
+    threads: Threads = 2,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     seed: Annotated[int | None, typer.Option("--seed", help="Splits, order and augmentation.")] = None,
 ) -> None:
@@ -74,6 +74,7 @@ def compare(
     Writes comparison.md and comparison.json into the run folder. Each finished
     network is kept: the same command goes on after an interruption.
     """
+    from cad_node.train.json_file import write_json
     from cad_node.train.papers.compare import compare as run_comparison
     from cad_node.train.papers.protocol import refuse_nonsense
     from cad_node.train.papers.tables import markdown, summary
@@ -114,9 +115,7 @@ def compare(
         results, rules, json.loads(card.read_text(encoding="utf-8")) if card.is_file() else None
     )
     text = markdown(content)
-    (folder / "comparison.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(folder / "comparison.json", content)
     (folder / "comparison.md").write_text(text, encoding="utf-8")
     Console().print(Markdown(text))
     console.print(f"{folder / 'comparison.md'}, {folder / 'comparison.json'}")

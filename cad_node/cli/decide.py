@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cad_node.cli.options import unusable_output
 from cad_node.cli.progress import tasks_progress
-from cad_node.cli.training_options import find_model
+from cad_node.cli.training_options import AllThreads, find_model
 from cad_node.errors import SettingsError
 
 
@@ -35,7 +35,7 @@ def decide(
     report: Annotated[
         Path, typer.Option("--report", help="Folder in which what the models said is kept.")
     ] = Path("scorecards/decide"),
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")] = 0,
+    threads: AllThreads = 0,
     version: Annotated[
         str | None, typer.Option("--version", help="Version of the models; default: their own.")
     ] = None,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
-from cad_node.cli.training_options import find_model
+from cad_node.cli.training_options import AllThreads, find_model
 from cad_node.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def export(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="Images on which file and model are compared.")
     ] = 60,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")] = 0,
+    threads: AllThreads = 0,
 ) -> None:
     """Write a model for mobile devices and say what it costs.
 
@@ -158,10 +158,10 @@ def _own_scorecard(folder: Path, folds: Sequence[int]) -> dict[str, Any] | None:
 
 
 def _write(output: Path, content: dict[str, Any]) -> None:
+    from cad_node.train.json_file import write_json
+
     text = _markdown(content)
-    output.with_suffix(".json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(output.with_suffix(".json"), content)
     output.with_suffix(".md").write_text(text, encoding="utf-8")
     Console().print(Markdown(text))
 

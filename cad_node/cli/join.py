@@ -10,23 +10,18 @@ import typer
 from rich.console import Console
 
 from cad_node.cli.options import model_folder
-from cad_node.cli.training_options import find_model
+from cad_node.cli.training_options import CleanCopies, Export, ModelFolders, ModelVersion, Threads, find_model
 
 
 def join(
     masks: Annotated[str, typer.Option("--masks", help="Model folder that outlines.")],
     classes: Annotated[str, typer.Option("--classes", help="Model folder that names the class.")],
     data: Annotated[Path, typer.Option("--data", help="The images that both were trained with.")],
-    export: Annotated[str, typer.Option("--export", help="Name of the model folder to write.")],
-    clean_cache: Annotated[
-        Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", help="Where model folders are; default: in a checkout the shipped ones."),
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
-    version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",
+    export: Export,
+    clean_cache: CleanCopies = None,
+    output: ModelFolders = None,
+    threads: Threads = 2,
+    version: ModelVersion = "0.1.0",
 ) -> None:
     """Join two trained models into one that outlines as the first and names classes as the second.
 

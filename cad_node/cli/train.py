@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from cad_node.cli.options import model_folder
-from cad_node.cli.training_options import parse_folds, parse_names, parse_split
+from cad_node.cli.training_options import (
+    CleanCopies,
+    ModelFolders,
+    ModelVersion,
+    Threads,
+    parse_folds,
+    parse_names,
+    parse_split,
+)
 from cad_node.errors import SettingsError
 
-if TYPE_CHECKING:
-    from cad_node.train.loop import TrainSettings
-    from cad_node.train.papers.single import Single
-    from cad_node.train.run import TrainingData
+_TASKS = ("lesions", "annotations", "classification", "segmentation")
 
 
 def train(
@@ -74,7 +78,7 @@ def train(
     ] = 192,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Images a step.")] = 16,
     seed: Annotated[int, typer.Option("--seed", help="Split, order and augmentation.")] = 0,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 2,
+    threads: Threads = 2,
     device: Annotated[
         str, typer.Option("--device", help="cpu or cuda; annotations are learned on the CPU.")
     ] = "cpu",
@@ -121,26 +125,21 @@ def train(
             "--deep-supervision", help="The same: ask the decoder's coarser maps for the lesion, too."
         ),
     ] = False,
-    clean_cache: Annotated[
-        Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
-    ] = None,
+    clean_cache: CleanCopies = None,
     clean_share: Annotated[
         float, typer.Option("--clean-share", min=0, max=1, help="Share of the views taken from these copies.")
     ] = 0.5,
     normal_views: Annotated[
         float, typer.Option("--normal-views", min=1, help="How often BUSI's normals are seen in an epoch.")
     ] = 3.0,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", help="Where model folders are; default: in a checkout the shipped ones."),
-    ] = None,
+    output: ModelFolders = None,
     denoise: Annotated[
         bool, typer.Option("--denoise", help="With one of the papers' networks: a 5 x 5 median before it.")
     ] = False,
     remove_background: Annotated[
         bool, typer.Option("--remove-background", help="The same: cut images to the picture on the screen.")
     ] = False,
-    version: Annotated[str, typer.Option("--version", help="Version of the exported model.")] = "0.1.0",
+    version: ModelVersion = "0.1.0",
 ) -> None:
     """Train a network and export it as a model folder.
 
@@ -149,81 +148,104 @@ def train(
     annotation network takes --data, --clean-cache, --folds, --steps, --minutes,
     --fonts, --start-from, --peak-rate, --seed, --threads and where to write; the other options speak of lesions.
     """
-    from cad_node.networks import NETWORKS
-    from cad_node.train.decide import decide
-    from cad_node.train.export import Origin, export_bundle
-    from cad_node.train.learned import read_learned
-    from cad_node.train.loop import TrainSettings
-    from cad_node.train.papers.single import Single
-    from cad_node.train.run import blend, load_imagenet, load_start, run_training, training_data
-
     console = Console(stderr=True, soft_wrap=True)
     folder = None if export is None else model_folder(export, output)
+    if task not in _TASKS:
+        raise SettingsError(
+            f"There is no task '{task}'.", f"Tasks are {', '.join(_TASKS[:-1])} and {_TASKS[-1]}."
+        )
     if task != "lesions" and (segmentation_loss != "dice-bce" or deep_supervision):
         raise SettingsError(
             f"--task {task} has a loss of its own.", "Leave out --segmentation-loss and --deep-supervision."
         )
+    learns = parse_folds(folds)
     if task == "annotations":
         from cad_node.train.annotations.loop import AnnotationTraining
         from cad_node.train.annotations.run import run_annotations
 
+        rate = peak_rate or AnnotationTraining.peak_rate
+        drawing = AnnotationTraining(steps=steps, minutes=minutes, peak_rate=rate, seed=seed, threads=threads)
+        place = run or Path("runs/annotations")
         run_annotations(
-            data,
-            clean_cache,
-            parse_folds(folds),
-            AnnotationTraining(
-                steps=steps,
-                minutes=minutes,
-                peak_rate=peak_rate or AnnotationTraining.peak_rate,
-                seed=seed,
-                threads=threads,
-            ),
-            run or Path("runs/annotations"),
-            folder,
-            version,
-            console.print,
-            fonts,
-            start_from,
+            data, clean_cache, learns, drawing, place, folder, version, console.print, fonts, start_from
         )
         return
-    if task not in ("lesions", "classification", "segmentation"):
-        raise SettingsError(
-            f"There is no task '{task}'.", "Tasks are lesions, annotations, classification and segmentation."
-        )
     if size_px % 32:
         raise SettingsError(f"--size {size_px} is no multiple of 32.", "Try 192, 224 or 256.")
+    from cad_node.train.loop import TrainSettings
+
+    rate = peak_rate or TrainSettings.peak_rate
     datasets = tuple(sorted(parse_names(dataset)))
-    if task in ("classification", "segmentation"):
-        given = {
-            "--export": export,
+    kind = parse_split(split)
+    if task == "lesions":
+        from cad_node.train.run import LesionRun, train_lesions
+
+        _refuse_for_lesions(architecture, blend_share, start_from)
+        settings = TrainSettings(
+            architecture=architecture,
+            size_px=size_px,
+            cache_px=size_px * 4 // 3,
+            batch=batch,
+            epochs=epochs,
+            minutes=minutes,
+            peak_rate=rate,
+            segmentation_loss=segmentation_loss,
+            deep_supervision=deep_supervision,
+            clean=clean_share,
+            normal_views=normal_views,
+            mixed_precision=mixed_precision,
+            seed=seed,
+            threads=threads,
+        )
+        asked = LesionRun(
+            data=data,
+            folds=learns,
+            settings=settings,
+            run=run or Path("runs/breast-us"),
+            datasets=datasets,
+            kind=kind,
+            clean=clean_cache,
+            imagenet=weights,
+            start_from=start_from,
+            blend_share=blend_share,
+            device=device,
+        )
+        train_lesions(asked, folder, version, console.print)
+        return
+    from cad_node.train.papers.single import Single, train_single
+    from cad_node.train.training_data import training_data
+
+    _refuse_for_papers(
+        architecture,
+        export,
+        {
             "--clean-cache": clean_cache,
             "--start-from": start_from,
             "--minutes": minutes,
             "--blend": blend_share or None,
-        }
-        _refuse_for_papers(architecture, given)
-        found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split))
-        _train_papers(
-            data,
-            found,
-            Single(
-                architecture,
-                "classification" if task == "classification" else "segmentation",
-                size_px,
-                epochs,
-                batch,
-                peak_rate or TrainSettings.peak_rate,
-                seed,
-                weights,
-                denoise,
-                remove_background,
-            ),
-            run or Path("runs") / architecture,
-            threads,
-            device,
-            console,
-        )
-        return
+        },
+    )
+    single = Single(
+        architecture=architecture,
+        task="classification" if task == "classification" else "segmentation",
+        size_px=size_px,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        seed=seed,
+        weights=weights,
+        denoise=denoise,
+        remove_background=remove_background,
+    )
+    found = training_data(data, learns, seed, datasets, kind)
+    place = run or Path("runs") / architecture
+    content = train_single(data, found, single, place, threads, console.print, device)
+    console.print(f"{place}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
+
+
+def _refuse_for_lesions(architecture: str, blend_share: float, start_from: Path | None) -> None:
+    from cad_node.networks import NETWORKS
+
     if blend_share and start_from is None:
         raise SettingsError("--blend needs a model to go back to.", "Name it with --start-from.")
     if architecture not in NETWORKS:
@@ -231,49 +253,11 @@ def train(
             f"{architecture} does not outline and class lesions.",
             f"Name --task classification or segmentation with it, or one of {', '.join(NETWORKS)}.",
         )
-    run = run or Path("runs/breast-us")
-    settings = TrainSettings(
-        architecture=architecture,
-        size_px=size_px,
-        cache_px=size_px * 4 // 3,
-        batch=batch,
-        epochs=epochs,
-        minutes=minutes,
-        peak_rate=peak_rate or TrainSettings.peak_rate,
-        segmentation_loss=segmentation_loss,
-        deep_supervision=deep_supervision,
-        clean=clean_share,
-        normal_views=normal_views,
-        mixed_precision=mixed_precision,
-        seed=seed,
-        threads=threads,
-    )
-    stages = () if start_from is None else read_learned(start_from).stages
-    found = training_data(data, parse_folds(folds), seed, datasets, parse_split(split), stages)
-    console.print(
-        f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
-        f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
-    )
-    for note in found.notes:
-        console.print(note)
-    start = None if start_from is None else load_start(start_from, found, seed)
-    imagenet = load_imagenet(weights, architecture) if start is None else None
-    network = run_training(data, found, settings, run, imagenet, clean_cache, console.print, start, device)
-    if export is None or folder is None:
-        return
-    if start is not None and blend_share:
-        blend(network, start, blend_share)
-    console.print("choosing threshold, veto and temperature on the validation groups")
-    decisions = decide(network, settings, data, found.split.validation, clean_cache)
-    command = _command(folds, datasets, split, settings, run, export, clean_cache, start_from, blend_share)
-    origin = Origin(_origin(found, run, blend_share), command)
-    sha256 = export_bundle(network, settings, decisions, origin, folder, version)
-    console.print(f"{folder}, sha256 {sha256}")
 
 
-def _refuse_for_papers(architecture: str, given: Mapping[str, object]) -> None:
+def _refuse_for_papers(architecture: str, export: str | None, given: Mapping[str, object]) -> None:
     """What the papers' networks are trained without."""
-    if given["--export"] is not None:
+    if export is not None:
         raise SettingsError(
             f"{architecture} cannot be exported: the node runs networks that outline and class lesions.",
             "Leave out --export; weights and figures are written to --run.",
@@ -282,69 +266,3 @@ def _refuse_for_papers(architecture: str, given: Mapping[str, object]) -> None:
         raise SettingsError(
             f"The papers' networks are trained without {' and '.join(unused)}.", "Leave it out."
         )
-
-
-def _train_papers(
-    data: Path, found: TrainingData, single: Single, run: Path, threads: int, device: str, console: Console
-) -> None:
-    from cad_node.train.papers.single import train_single
-
-    content = train_single(data, found, single, run, threads, console.print, device)
-    console.print(f"{run}: " + " ".join(f"{k} {v:.3f}" for k, v in content["figures"].items()))
-
-
-def _origin(found: TrainingData, run: Path, blend_share: float) -> dict[str, Any]:
-    """What a model folder says of the data and the length of its training."""
-    from cad_node.train.run import last_row
-
-    last = last_row(run)
-    return {
-        **found.describe(),
-        "epochs": int(last["epoch"]),
-        "clean_copies": int(last["clean_copies"]),
-        **({"blend": blend_share} if blend_share else {}),
-    }
-
-
-def _command(
-    folds: str,
-    datasets: tuple[str, ...],
-    split: str,
-    settings: TrainSettings,
-    run: Path,
-    export: str,
-    clean: Path | None,
-    start: Path | None,
-    blend_share: float,
-) -> str:
-    """The command that repeats the run anywhere: no path of this machine in it."""
-    from cad_node.train.loop import TrainSettings
-    from cad_node.train.run import last_row
-
-    epochs = int(last_row(run)["epoch"])
-    words = ["cad-node", "train", "--data", "DIR", "--folds", folds, "--epochs", str(epochs)]
-    if settings.architecture != "flexible-unet-lite0":
-        words += ["--architecture", settings.architecture]
-    if datasets:
-        words += ["--dataset", ",".join(datasets)]
-    if split != "grouped":
-        words += ["--split", split]
-    words += ["--size", str(settings.size_px), "--batch", str(settings.batch), "--seed", str(settings.seed)]
-    words += ["--peak-rate", f"{settings.peak_rate:g}"]
-    if settings.segmentation_loss != TrainSettings.segmentation_loss:
-        words += ["--segmentation-loss", settings.segmentation_loss]
-    if settings.deep_supervision:
-        words += ["--deep-supervision"]
-    if start is not None:
-        words += ["--start-from", start.name]
-    if blend_share:
-        words += ["--blend", f"{blend_share:g}"]
-    if clean is not None:
-        words += ["--clean-cache", "CLEANED"]
-    if settings.mixed_precision:
-        words.append("--mixed-precision")
-    if settings.clean != TrainSettings.clean:
-        words += ["--clean-share", f"{settings.clean:g}"]
-    if settings.normal_views != TrainSettings.normal_views:
-        words += ["--normal-views", f"{settings.normal_views:g}"]
-    return shlex.join([*words, "--export", export])

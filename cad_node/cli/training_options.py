@@ -1,15 +1,30 @@
-"""What `train`, `evaluate`, `compare` and `export` read alike from their options."""
+"""Options that the commands of the training share, and how they are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cad_node.errors import ModelNotFoundError, SettingsError
 from cad_node.resources import model_names, models_dir
 
 if TYPE_CHECKING:
     from cad_node.train.splits import SplitKind
+
+
+Export = Annotated[str, typer.Option("--export", help="Name of the model folder to write.")]
+ModelFolders = Annotated[
+    Path | None,
+    typer.Option("--output", help="Where model folders are; default: in a checkout the shipped ones."),
+]
+ModelVersion = Annotated[str, typer.Option("--version", help="Version of the exported model.")]
+CleanCopies = Annotated[
+    Path | None, typer.Option("--clean-cache", help="Copies without annotations, under the same paths.")
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+AllThreads = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")]
 
 
 def parse_folds(text: str) -> tuple[int, ...]:

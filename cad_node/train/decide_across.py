@@ -27,8 +27,9 @@ from cad_node.train.kept import Kept, made_by
 from cad_node.train.learned import read_learned
 from cad_node.train.of_all_folds import refuse_as_evidence
 from cad_node.train.protocols import Part, Protocol, samples_of
-from cad_node.train.run import settings_from_json, training_data
+from cad_node.train.run import settings_from_json
 from cad_node.train.scoring import Advance
+from cad_node.train.training_data import training_data
 
 
 @dataclass(frozen=True)

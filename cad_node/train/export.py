@@ -6,7 +6,6 @@ what they reached on patients they had not seen, and the hash of it all.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
@@ -29,6 +28,7 @@ from cad_node.networks.bundle import (
 from cad_node.networks.lesion_network import CLASS_NAMES, LesionNetwork
 from cad_node.networks.registry import describe_architecture
 from cad_node.train.card import PUBLISHED, SCORECARD_FILE, write_card
+from cad_node.train.json_file import write_json
 from cad_node.train.licence import licence_text
 from cad_node.train.loop import TrainSettings
 
@@ -139,11 +139,6 @@ def _shipped_precision(network: nn.Module) -> dict[str, torch.Tensor]:
         key: value.half() if value.is_floating_point() and value.ndim > 1 else value
         for key, value in network.state_dict().items()
     }
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a config or a scorecard as people read it."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def common_metadata(version: str, datasets: Collection[str] = ()) -> dict[str, Any]:

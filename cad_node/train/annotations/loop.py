@@ -12,7 +12,6 @@ and is still unlearned.
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from cad_node.train.annotations.overlay import UNSURE
 from cad_node.train.annotations.patches import Patches, patch
 from cad_node.train.learner import WeightAverage
 from cad_node.train.loop import learning_rate
+from cad_node.train.run_log import append_row
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def train_annotations(
             scores = validate(_shadow(average, settings), validation, settings, faces)
             row = {"step": float(state.step), "rate": rate, "loss": sums / counted, **scores}
             _save(checkpoint, network, average, optimizer, state, settings)
-            _log(folder / "log.csv", row)
+            append_row(folder, row)
             report(" ".join(f"{key} {value:.4g}" for key, value in row.items()))
             sums, counted = 0.0, 0
     return _shadow(average, settings)
@@ -252,12 +252,3 @@ def _resume(
     state.step = int(saved["state"]["step"])
     state.progress = float(saved["state"]["progress"])
     state.seconds = float(saved["state"]["seconds"])
-
-
-def _log(path: Path, row: Mapping[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

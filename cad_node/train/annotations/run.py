@@ -18,7 +18,7 @@ from cad_node.train.annotations.export import export_annotations
 from cad_node.train.annotations.fonts import find_faces
 from cad_node.train.annotations.loop import AnnotationTraining, train_annotations
 from cad_node.train.export import Origin
-from cad_node.train.run import last_row
+from cad_node.train.run_log import last_row
 
 
 def run_annotations(

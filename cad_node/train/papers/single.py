@@ -18,8 +18,8 @@ from cad_node.train.papers.learn import learn
 from cad_node.train.papers.prepare import Squares
 from cad_node.train.papers.protocol import Protocol, Task, refuse_nonsense
 from cad_node.train.papers.splits import Parts
-from cad_node.train.run import TrainingData
 from cad_node.train.splits import read_split
+from cad_node.train.training_data import TrainingData
 
 
 @dataclass(frozen=True)

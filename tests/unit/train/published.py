@@ -12,7 +12,7 @@ import torch
 from cad_node.networks.lesion_network import build
 from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.loop import TrainSettings
-from cad_node.train.run import training_data
+from cad_node.train.training_data import training_data
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
 _COLUMNS = ("dataset", "image", "label", "group", "conflicting_labels", "fold")
@@ -33,13 +33,13 @@ def write_manifest(folder: Path, rows) -> Path:
     return folder
 
 
-def ellipse_image(rng, *, radius=14, shape=(80, 64), bright=130, dark=25):
+def ellipse_image(rng, *, radius=14, shape=(80, 64), bright=130):
     """Speckle with one dark ellipse, and the ellipse; radius 0 is normal tissue."""
     rows, columns = shape
     row, column = np.ogrid[:rows, :columns]
     centre = rows * rng.uniform(0.4, 0.6), columns * rng.uniform(0.4, 0.6)
     inside = (row - centre[0]) ** 2 + ((column - centre[1]) / 1.2) ** 2 < radius**2
-    level = np.where(inside, dark, bright)
+    level = np.where(inside, 25, bright)
     speckle = rng.normal(1, 0.15, shape)
     return np.clip(level * speckle, 0, 255).astype(np.uint8), inside
 

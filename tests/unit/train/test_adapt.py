@@ -16,8 +16,8 @@ from cad_node.train.cases import read_shown
 from cad_node.train.data import Sample
 from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.loop import TrainSettings
-from cad_node.train.run import training_data
 from cad_node.train.splits import SplitKind, read_split
+from cad_node.train.training_data import training_data
 from tests.unit.train.published import ellipse_image, write_data
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}

@@ -15,7 +15,8 @@ from cad_node.train.export import Decisions, Origin, export_bundle
 from cad_node.train.join import join, repeat
 from cad_node.train.learned import read_learned
 from cad_node.train.loop import TrainSettings
-from cad_node.train.run import settings_from_json, training_data
+from cad_node.train.run import settings_from_json
+from cad_node.train.training_data import training_data
 from tests.unit.train.published import write_data
 
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 
 from cad_node.errors import SettingsError
-from cad_node.train.run import training_data
 from cad_node.train.splits import SplitKind, read_split
+from cad_node.train.training_data import training_data
 from tests.unit.train.published import row, write_data, write_manifest
 
 

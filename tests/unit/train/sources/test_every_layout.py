@@ -11,8 +11,10 @@ from cad_node.train.decide import Decisions
 from cad_node.train.export import Origin, export_bundle
 from cad_node.train.learned import read_learned
 from cad_node.train.loop import TrainSettings
-from cad_node.train.run import load_start, run_training, training_data
+from cad_node.train.run import run_training
 from cad_node.train.scoring import score_model
+from cad_node.train.start import load_start
+from cad_node.train.training_data import training_data
 from tests.unit.train.sources.layouts import (
     busi_names,
     write_busbra,
