@@ -23,7 +23,7 @@ from cad_node.domain import Calibration, MadeBy, Provenance, StudyResult
 from cad_node.encode import (
     EncodedObject,
     Templates,
-    contradicted_sides,
+    claimed_sides,
     encode_study,
     image_names,
     load_templates,
@@ -106,7 +106,7 @@ class Processor:
                 self.templates,
                 self.settings,
                 task.output,
-                contradicted_sides(result, headers),
+                claimed_sides(result, headers),
                 image_names(result, headers),
             )
             summary = write_summary(

@@ -7,7 +7,7 @@ keeps. What was found is decided elsewhere; here it is only written down.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from cad_node.domain import StudyResult
 from cad_node.encode import EncodedObject, PageObject, Templates, render_page, report_rows
 from cad_node.encode.report import lesion_rows
+from cad_node.encode.sr_words import Side
 from cad_node.settings import FolderDestinationSettings, NodeSettings, ObjectKind
 from cad_node.variants import Variant, all_variants, destination_variants, names_of
 
@@ -73,12 +74,12 @@ def write_pages(
     templates: Templates,
     settings: NodeSettings,
     output: Path,
-    contradicted: Collection[str] = (),
+    sides: Mapping[str, Side] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Write the page of a study, and one for each set of objects that a folder gets instead of all.
 
-    Their file names by the set. A page names only what lies beside it; `contradicted` and
+    Their file names by the set. A page names only what lies beside it; `sides` and
     `names` are as for `render_page`.
     """
     everything = all_variants(settings)
@@ -94,7 +95,7 @@ def write_pages(
             PageObject(item.variant, name, item.sources) for item, name in named if item.variant in wanted
         ]
         pages[key] = PAGE_FILE if number == 1 else f"index-{number}.html"
-        page = render_page(result, previews, templates, beside, contradicted, names)
+        page = render_page(result, previews, templates, beside, sides, names)
         (output / pages[key]).write_text(page, encoding="utf-8")
     return pages
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from cad_node.domain import StudyResult
 from cad_node.encode.encoders import ENCODERS, Work
-from cad_node.encode.page import PageObject, contradicted_sides, image_names, render_page
+from cad_node.encode.page import PageObject, claimed_sides, image_names, render_page
 from cad_node.encode.preview import render_preview
 from cad_node.encode.provenance import Context
 from cad_node.encode.read_back import LesionReading, read_back
@@ -37,7 +37,7 @@ __all__ = [
     "LesionReading",
     "PageObject",
     "Templates",
-    "contradicted_sides",
+    "claimed_sides",
     "derive_uid",
     "encode_study",
     "image_names",

@@ -17,7 +17,7 @@ from cad_node.encode import uids
 from cad_node.encode.provenance import Context, equipment
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import Source
-from cad_node.encode.sr_words import lesion_sentence, partly, summary_lines
+from cad_node.encode.sr_words import lesion_sentence, partly, side, summary_lines
 from cad_node.encode.template_text import Series
 
 
@@ -91,9 +91,11 @@ def document_lines(result: StudyResult, sources: Mapping[str, Source], context: 
 
 
 def _lesion_lines(image: ImageResult, source: Source, context: Context) -> list[Line]:
+    conflict = f" {context.templates.sr.position.conflict}" if side(image.notes, source)[1] else ""
     return [
         Line(
-            lesion_sentence(image, key_lesion(track), source, context), image=image.reference.sop_instance_uid
+            lesion_sentence(image, key_lesion(track), source, context) + conflict,
+            image=image.reference.sop_instance_uid,
         )
         for track in lesion_tracks(image).values()
     ]

@@ -6,7 +6,7 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from cad_node.domain import ImageResult, LengthUnit, Lesion, Probabilities, Status, StudyResult
 from cad_node.encode.seg import key_lesion, lesion_tracks
 from cad_node.encode.source import named_apart, read_source
-from cad_node.encode.sr_words import band_label, outline_words, partly, position_parts, side
+from cad_node.encode.sr_words import Side, band_label, outline_words, partly, side, side_word, typed_parts
 from cad_node.encode.template import PAGE_FILE, Templates
 from cad_node.errors import TemplateError
 from cad_node.settings import ObjectKind
@@ -63,7 +63,7 @@ def render_page(
     previews: Mapping[str, str],
     templates: Templates,
     objects: Sequence[PageObject] = (),
-    contradicted: Collection[str] = (),
+    sides: Mapping[str, Side] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page as HTML.
@@ -74,8 +74,8 @@ def render_page(
         File names beside the page, by SOP Instance UID of the image.
     objects
         Those that lie beside the page: it names no others.
-    contradicted
-        Images of which text and header name different sides (`contradicted_sides`): no side is claimed.
+    sides
+        Which side is claimed of the lesions of each image (`claimed_sides`); without, none.
     names
         What the report calls the images (`image_names`); without, they are numbered.
 
@@ -99,7 +99,7 @@ def render_page(
             track,
             previews,
             templates,
-            contradicted=image.reference.sop_instance_uid in contradicted,
+            (sides or {}).get(image.reference.sop_instance_uid, (None, False)),
         )
         for name, image in called
         for track in lesion_tracks(image).values()
@@ -205,14 +205,12 @@ def _class(probabilities: Probabilities) -> str:
     return "uncertain" if probabilities.uncertain else probabilities.likeliest.value
 
 
-def contradicted_sides(result: StudyResult, headers: Mapping[str, Dataset]) -> frozenset[str]:
-    """The images, by SOP Instance UID, of which the text on them and the header name different sides."""
+def claimed_sides(result: StudyResult, headers: Mapping[str, Dataset]) -> dict[str, Side]:
+    """Which side is claimed of the lesions of each image, by SOP Instance UID."""
     uids = {image.reference.sop_instance_uid: image for image in result.images}
-    return frozenset(
-        uid
-        for uid, image in uids.items()
-        if side(image.notes, read_source(image.reference, headers.get(uid)))[1]
-    )
+    return {
+        uid: side(image.notes, read_source(image.reference, headers.get(uid))) for uid, image in uids.items()
+    }
 
 
 def image_names(result: StudyResult, headers: Mapping[str, Dataset]) -> dict[str, str]:
@@ -224,21 +222,17 @@ def image_names(result: StudyResult, headers: Mapping[str, Dataset]) -> dict[str
     return {uid: source.name for uid, source in sources.items()}
 
 
-def _place(image: ImageResult, templates: Templates, *, contradicted: bool) -> str:
-    parts = position_parts(image.notes, templates, conflict=contradicted)
-    return "; ".join([*parts, templates.sr.position.conflict] if contradicted else parts)
-
-
 def _lesion(
     name: str,
     image: ImageResult,
     track: list[Lesion],
     previews: Mapping[str, str],
     templates: Templates,
-    *,
-    contradicted: bool,
+    of_side: Side,
 ) -> dict[str, Any]:
     lesion = key_lesion(track)
+    claimed, contradicted = of_side
+    typed = typed_parts(image.notes, claimed, templates)
     sizes, described, number = lesion.measurements, lesion.description, templates.wording.number
     digits = 1 if sizes.unit is LengthUnit.MILLIMETRE else 0
     return {
@@ -261,7 +255,8 @@ def _lesion(
         "area": number(sizes.area, digits),
         "depth": number(described.depth_mm, 1) if described.depth_mm is not None else "",
         "outline": "; ".join(outline_words(described, templates)),
-        "place": _place(image, templates, contradicted=contradicted),
+        "side": side_word(claimed, templates),
+        "place": "; ".join([*typed, templates.sr.position.conflict] if contradicted else typed),
         "unit": sizes.unit.value,
         "preview": previews.get(image.reference.sop_instance_uid, ""),
     }

@@ -24,7 +24,7 @@ from cad_node.encode.seg import is_multi_frame, key_lesion, tracking_id
 from cad_node.encode.source import Source
 from cad_node.encode.sr_evaluations import comment
 from cad_node.encode.sr_graphics import image_region
-from cad_node.encode.sr_words import lesion_sentence, partly, percent, position_parts, side
+from cad_node.encode.sr_words import lesion_sentence, partly, percent, side, typed_parts
 
 
 def lesion_group(
@@ -140,8 +140,8 @@ def _comments(
 ) -> list[str]:
     words = context.templates.sr
     texts = [lesion_sentence(image, lesion, source, context)]
-    _, conflict = side(image.notes, source)
-    typed = position_parts(image.notes, context.templates, conflict=conflict)
+    claimed, conflict = side(image.notes, source)
+    typed = typed_parts(image.notes, claimed, context.templates)
     if typed:
         texts.append(words.position.typed.format(parts="; ".join(typed)))
     if conflict:

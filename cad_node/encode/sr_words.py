@@ -24,6 +24,9 @@ from cad_node.encode.template import Templates
 
 _SIDES = {Laterality.LEFT: LATERALITY["L"], Laterality.RIGHT: LATERALITY["R"]}
 
+# The side that is claimed of a lesion, and whether text and header contradict each other, so that there is none.
+Side = tuple[Concept | None, bool]
+
 
 def percent(probability: float) -> float:
     """A probability as it is written: the band is that of the figure which the reader sees."""
@@ -36,8 +39,8 @@ def band_label(lesion: Lesion, templates: Templates) -> str:
     return band.label if band else "-"
 
 
-def side(notes: SonographerNotes, source: Source) -> tuple[Concept | None, bool]:
-    """The side of a lesion, and whether text and header contradict each other, so that there is none."""
+def side(notes: SonographerNotes, source: Source) -> Side:
+    """The side of a lesion by what is typed on the image and by its header."""
     typed = _SIDES.get(notes.laterality) if notes.laterality else None
     header = source.laterality
     if notes.both_sides:
@@ -56,12 +59,22 @@ def outline_words(described: Description, templates: Templates) -> list[str]:
     return [*said, templates.sr.phrases.cut] if described.cut else said
 
 
-def position_parts(notes: SonographerNotes, templates: Templates, *, conflict: bool = False) -> list[str]:
+def side_word(claimed: Concept | None, templates: Templates) -> str:
+    """Which breast; empty where neither is claimed, or both."""
+    return next(
+        (getattr(templates.sr.position, one.value) for one, code in _SIDES.items() if code == claimed), ""
+    )
+
+
+def typed_parts(notes: SonographerNotes, claimed: Concept | None, templates: Templates) -> list[str]:
     """What was typed of the place, in words; a side that the header contradicts is left out."""
-    words = templates.sr.position
-    parts: list[str] = []
-    if notes.laterality and not conflict:
-        parts.append(getattr(words, notes.laterality.value))
+    return place_parts(notes, claimed if notes.laterality else None, templates)
+
+
+def place_parts(notes: SonographerNotes, claimed: Concept | None, templates: Templates) -> list[str]:
+    """The claimed side, and what was typed of the place, in words."""
+    words, breast = templates.sr.position, side_word(claimed, templates)
+    parts = [breast] if breast else []
     if notes.quadrant:
         parts.append(getattr(words, notes.quadrant.value))
     if notes.clock_face is not None:
@@ -100,7 +113,7 @@ def lesion_sentence(image: ImageResult, lesion: Lesion, source: Source, context:
     if described.depth_mm is not None:
         parts.append(phrases.depth.format(depth=number(described.depth_mm, 1)))
     parts += outline_words(described, context.templates)
-    parts += position_parts(image.notes, context.templates, conflict=side(image.notes, source)[1])
+    parts += place_parts(image.notes, side(image.notes, source)[0], context.templates)
     return context.templates.sr.lesion.sentence.format(
         tracking_id=tracking_id(source, lesion.number, context), parts="; ".join(parts)
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, EncapsulatedPDFStorage
 
-from cad_node.domain import Box, NotAnalysed
+from cad_node.domain import Box, Laterality, NotAnalysed, SonographerNotes
 from cad_node.encode import Templates, load_templates
 from cad_node.encode.documents import Line, Style
 from cad_node.encode.pdf import render_pdf
@@ -59,6 +62,19 @@ def test_the_plain_report_names_an_image_that_was_analysed_in_part(templates: Te
         "Finding",
         "Image 1.1: Analysed in part: Other pictures of tissue in the same image are not analysed.",
     ) in (sentences(made))
+
+
+@pytest.mark.parametrize(("header", "agrees"), [("R", True), ("L", False)])
+def test_the_plain_report_says_where_text_and_header_name_different_sides(
+    templates: Templates, header: str, agrees: bool
+) -> None:
+    source = us_image(attributes={"Laterality": header})
+    found = analysed(source, {1: [(1, LARGE, MALIGNANT)]})
+    notes = SonographerNotes(laterality=Laterality.RIGHT)
+    result = study(replace(found, frames=(replace(found.frames[0], notes=notes),)))
+    (made,) = encode(result, [source], templates, variants=[Variant("text_sr")])
+    (said,) = (text for name, text in sentences(made.dataset) if name == "Finding")
+    assert ("right breast" in said, templates.sr.position.conflict in said) == (agrees, not agrees)
 
 
 def test_the_plain_report_speaks_the_language_of_the_templates() -> None:

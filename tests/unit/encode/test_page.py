@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cad_node.domain import Box, Laterality, Probabilities, SonographerNotes
-from cad_node.encode import PageObject, Templates, contradicted_sides, image_names, render_page
+from cad_node.encode import PageObject, Templates, claimed_sides, image_names, render_page
 from cad_node.variants import Variant
 from tests.factories import us_cine, us_image
 from tests.results import BENIGN, LARGE, MALIGNANT, SMALL, UNCERTAIN, analysed, refused, study
@@ -193,12 +193,20 @@ def test_no_side_is_claimed_where_text_and_header_differ(
     result = study(replace(image, frames=(replace(image.frames[0], notes=notes),)))
     words = templates.sr.position
 
-    contradicted = contradicted_sides(result, {SINGLE.SOPInstanceUID: SINGLE})
-    text = render_page(result, {}, templates, contradicted=contradicted)
+    sides = claimed_sides(result, {SINGLE.SOPInstanceUID: SINGLE})
+    text = render_page(result, {}, templates, sides=sides)
 
-    assert (getattr(words, typed.value) in text) == agrees
+    # In the heading, and among what was typed.
+    assert text.count(getattr(words, typed.value)) == (2 if agrees else 0)
     assert (words.conflict in text) != agrees
     assert "10" in text
+
+
+def test_the_side_by_the_header_is_named_where_none_is_typed(templates: Templates) -> None:
+    result = study(analysed(SINGLE, {1: [(1, SMALL, BENIGN)]}))
+    text = render_page(result, {}, templates, sides=claimed_sides(result, {SINGLE.SOPInstanceUID: SINGLE}))
+    assert text.count(templates.sr.position.right) == 1
+    assert templates.page_words.text.place not in text
 
 
 def test_images_have_the_names_of_the_report(templates: Templates) -> None:

@@ -153,6 +153,16 @@ def test_what_was_not_typed_is_not_said(templates: Templates) -> None:
     assert not any(text.startswith("Typed on the image") for text in said)
 
 
+@pytest.mark.parametrize(
+    ("header", "word"), [("R", "right breast"), ("L", "left breast"), ("B", ""), ("", "")]
+)
+def test_the_sentence_names_the_side_by_the_header_too(templates: Templates, header: str, word: str) -> None:
+    source = us_image(attributes={"Laterality": header})
+    _, said = group_of(templates, source, image(source, SonographerNotes()))
+    (sentence,) = (text for text in said if text.startswith("Image 1.1 lesion 1: "))
+    assert sentence.endswith(f"; {word}.") if word else "breast" not in sentence
+
+
 @pytest.mark.parametrize("cut", [True, False])
 def test_of_a_lesion_that_the_picture_cuts_it_is_said(templates: Templates, cut: bool) -> None:
     source = us_image()
