@@ -63,7 +63,7 @@ class NodeAssociation(Association):
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
         self._tls = tls
-        self._peer = str(address[0])
+        self.peer = str(address[0])
         self._receive_server = server
         self._begin = begin
         self.admitted = False
@@ -136,7 +136,7 @@ class NodeAssociation(Association):
             if self.is_established:
                 self._run_reactor()
         except ProtocolViolationError as error:
-            logger.warning("Connection from %s closed: %s", self._peer, error)
+            logger.warning("Connection from %s closed: %s", self.peer, error)
         except Exception as error:
             logger.warning("Association ended: it failed with %s.", type(error).__name__)
         finally:
@@ -167,7 +167,7 @@ class NodeAssociation(Association):
         logger.warning(
             "Association of %a at %s, which calls %a, rejected: %s",
             request.calling_ae_title,
-            self._peer,
+            self.peer,
             request.called_ae_title,
             REJECTED_FOR[rejection],
         )

@@ -8,6 +8,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,8 @@ _WAITING_CONNECTIONS = 32
 class ReceiveServer(socketserver.TCPServer):
     """Accepts connections and keeps count of them.
 
-    When too many are open, the one that has been silent longest gives way: a
-    crowd of silent connections cannot keep a scanner out.
+    When too many are open, one gives way, of the machine that has most silent ones
+    the one silent for longest: a crowd cannot keep a scanner out.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ class ReceiveServer(socketserver.TCPServer):
         """Start an association of its own for the connection, if there is room."""
         with self._lock:
             if len(self._associations) >= self._maximum_associations + _WAITING_CONNECTIONS:
-                silent = next((one for one in self._associations if not one.admitted), None)
+                silent = self._most_dispensable()
                 if silent is None:
                     self.shutdown_request(request)
                     return
@@ -90,6 +91,12 @@ class ReceiveServer(socketserver.TCPServer):
         with self._lock:
             self._associations[association] = None
         association.start()
+
+    def _most_dispensable(self) -> NodeAssociation | None:
+        """The connection silent for longest, of the machine that has most of them."""
+        silent = [one for one in self._associations if not one.admitted]
+        crowds = Counter(one.peer for one in silent)
+        return max(silent, key=lambda one: crowds[one.peer], default=None)
 
     def admit(self, association: NodeAssociation, request: A_ASSOCIATE) -> Rejection | None:
         """Why the association is rejected; None lets it in."""

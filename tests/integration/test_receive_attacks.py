@@ -242,6 +242,23 @@ def test_an_association_in_use_is_not_given_up_for_silent_ones():
     assert len(receiver.accepted) == 1
 
 
+def test_a_crowd_of_one_machine_makes_no_other_give_way():
+    with Receiver(network_timeout_s=15, maximum_associations=2) as receiver, RawPeer(receiver.port) as slow:
+        server = receiver.scp._server
+        assert wait_until(lambda: len(server.associations) == 1)
+        crowd = [
+            socket.create_connection(("127.0.0.1", receiver.port), 10, ("127.0.0.2", 0)) for _ in range(60)
+        ]
+        try:
+            # The last of them has a place: all before it were seen to.
+            port = crowd[-1].getsockname()[1]
+            assert wait_until(lambda: port in {one.requestor.port for one in server.associations})
+            assert slow.associate() == 2
+        finally:
+            for connection in crowd:
+                connection.close()
+
+
 def test_a_crowd_of_connections_at_once_is_rejected_or_served():
     with Receiver(network_timeout_s=15, maximum_associations=3) as receiver:
         peers = [RawPeer(receiver.port) for _ in range(12)]
