@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cad_node.cli.progress import tasks_progress
-from cad_node.cli.training_options import find_model, parse_folds
+from cad_node.cli.training_options import AllThreads, find_model, parse_folds
 from cad_node.errors import SettingsError
 
 if TYPE_CHECKING:
     from cad_node.train.protocols import Protocol
-    from cad_node.train.scoring import Advance, Pooled
 
 _SHOWN = (
     "lesion_dice",
@@ -78,7 +75,7 @@ def evaluate(
         Path | None,
         typer.Option("--onnx", help="The model's export, scored in its place; needs --output."),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0: all cores.")] = 0,
+    threads: AllThreads = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", help="Write the scorecard here and leave the model folder as it is."),
@@ -111,23 +108,8 @@ def evaluate(
     a model that has learned from all folds. The report folder shows images of the
     data set: keep it to yourself.
     """
-    from cad_node.train.of_all_folds import as_evidence, refuse_as_evidence
-    from cad_node.train.protocols import find_protocol
-
     console = Console(stderr=True, soft_wrap=True)
-    if onnx is not None and (output is None or protocol is not None):
-        raise SettingsError(
-            "An ONNX file is scored on folds, and its scorecard is not the model's.",
-            "Leave out --protocol, and name a file with --output.",
-        )
-    if evidence_for is not None and (protocol in (None, "annotations", "marks") or adapted):
-        raise SettingsError(
-            "--evidence-for belongs to a protocol of folds or data sets.", "Name one with --protocol."
-        )
-    if adapted and (protocol is None or protocol in ("annotations", "marks")):
-        raise SettingsError(
-            "--adapted belongs to a protocol of folds or data sets.", "Name one with --protocol."
-        )
+    _refuse_options(protocol, output, onnx, evidence_for, adapted=adapted)
     if protocol == "annotations":
         from cad_node.train.annotations.page import evaluate_annotations
 
@@ -138,8 +120,13 @@ def evaluate(
         )
         return
     if protocol == "marks":
-        _evaluate_marks(_one_model(model or []), data, fold, labels, report, output, limit, threads, console)
+        _evaluate_marks(_one_model(model), data, fold, labels, report, output, limit, threads, console)
         return
+    from cad_node.train.json_file import write_json
+    from cad_node.train.of_all_folds import as_evidence, refuse_as_evidence
+    from cad_node.train.protocols import find_protocol
+    from cad_node.train.scoring import score_model, score_protocol
+
     with tasks_progress(console) as advance:
         if protocol is not None:
             report = report or Path("scorecards") / (f"{protocol}-adapted" if adapted else protocol)
@@ -147,22 +134,27 @@ def evaluate(
             if clean_cache is not None:
                 extra += ["--clean-cache", str(clean_cache)]
             parts = _models_of(protocol, model or [], models, data, extra, train=train, partial=partial)
+            asked = find_protocol(protocol)
             if evidence_for is not None:
-                refuse_as_evidence(find_protocol(protocol), parts, find_model(evidence_for))
-            pooled, card = _score_protocol(
-                protocol, parts, data, clean_cache, threads, advance, report / "cases", adapted=adapted
+                refuse_as_evidence(asked, parts, find_model(evidence_for))
+            keep = report / "cases"
+            pooled, card = score_protocol(
+                asked, parts, data, clean_cache, threads, advance, adapted=adapted, keep=keep
             )
         else:
-            folder = _one_model(model or [])
-            pooled, card = _score_fold(folder, data, fold, clean_cache, threads, advance, onnx)
+            folder = _one_model(model)
+            pooled, card = score_model(folder, data, parse_folds(fold), clean_cache, threads, advance, onnx)
     if report is not None:
-        _write_report(pooled, card, data, clean_cache, report)
+        from cad_node.train.page import write_report
+
+        pooled.draw_worst(data, clean_cache, report)
+        write_report(card, report)
         console.print(f"{report / 'index.html'}")
     if evidence_for is not None:
         folder = find_model(evidence_for)
         card = as_evidence(card, folder)
     if output is not None:
-        output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(output, card)
     elif protocol is None or evidence_for is not None:
         from cad_node.train.export import attach_scorecard
 
@@ -172,6 +164,25 @@ def evaluate(
     for key, title in (("annotations_left_in", "left in"), ("annotations_removed", "removed")):
         if key in card:
             Console().print(_table(card[key], f"Annotations {title}"))
+
+
+def _refuse_options(
+    protocol: str | None, output: Path | None, onnx: Path | None, evidence_for: str | None, *, adapted: bool
+) -> None:
+    if onnx is not None and (output is None or protocol is not None):
+        raise SettingsError(
+            "An ONNX file is scored on folds, and its scorecard is not the model's.",
+            "Leave out --protocol, and name a file with --output.",
+        )
+    of_folds = protocol not in (None, "annotations", "marks")
+    if evidence_for is not None and (adapted or not of_folds):
+        raise SettingsError(
+            "--evidence-for belongs to a protocol of folds or data sets.", "Name one with --protocol."
+        )
+    if adapted and not of_folds:
+        raise SettingsError(
+            "--adapted belongs to a protocol of folds or data sets.", "Name one with --protocol."
+        )
 
 
 def _evaluate_marks(
@@ -188,6 +199,7 @@ def _evaluate_marks(
     """Score a model with marks left in and removed, by the node's own cleaner in its shipped settings."""
     from cad_node.process import find_model, load_cleaner
     from cad_node.settings import NodeSettings, RuntimeSettings
+    from cad_node.train.json_file import write_json
     from cad_node.train.marks.page import evaluate_marks
 
     report = report or Path("scorecards/marks")
@@ -207,7 +219,7 @@ def _evaluate_marks(
             threads=threads,
         )
     if output is not None:
-        output.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(output, card)
     console.print(f"{report / 'index.html'}")
     claim = card["drawn"]["claim"]
     if claim is not None:
@@ -218,24 +230,10 @@ def _evaluate_marks(
         )
 
 
-def _one_model(names: list[str]) -> Path:
-    if len(names) != 1:
+def _one_model(names: list[str] | None) -> Path:
+    if names is None or len(names) != 1:
         raise SettingsError("Folds are scored with one model.", "Name it with --model, or name a --protocol.")
     return find_model(names[0])
-
-
-def _score_fold(
-    folder: Path,
-    data: Path,
-    fold: str,
-    clean: Path | None,
-    threads: int,
-    advance: Advance,
-    onnx: Path | None,
-) -> tuple[Pooled, dict[str, Any]]:
-    from cad_node.train.scoring import score_model
-
-    return score_model(folder, data, parse_folds(fold), clean, threads, advance, onnx)
 
 
 def _models_of(
@@ -274,33 +272,6 @@ def _refuse_other_data(protocol: Protocol, data: Path) -> None:
             f"Protocol {protocol.name} is of {' and '.join(sorted(needed))}; {data} has no {' and '.join(lacking)}.",
             "Images of your own are scored fold by fold: cad-node evaluate --model MODEL --fold N.",
         )
-
-
-def _score_protocol(
-    name: str,
-    parts: Mapping[str, Path],
-    data: Path,
-    clean: Path | None,
-    threads: int,
-    advance: Advance,
-    keep: Path,
-    *,
-    adapted: bool,
-) -> tuple[Pooled, dict[str, Any]]:
-    from cad_node.train.protocols import find_protocol
-    from cad_node.train.scoring import score_protocol
-
-    protocol = find_protocol(name)
-    return score_protocol(protocol, parts, data, clean, threads, advance, adapted=adapted, keep=keep)
-
-
-def _write_report(
-    pooled: Pooled, card: Mapping[str, Any], data: Path, clean: Path | None, report: Path
-) -> None:
-    from cad_node.train.page import write_report
-
-    pooled.draw_worst(data, clean, report)
-    write_report(card, report)
 
 
 def _table(part: dict[str, dict[str, dict[str, object]]], title: str) -> Table:
