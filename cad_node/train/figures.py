@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cad_node.networks.lesion_network import CLASS_NAMES
 from cad_node.train.cases import Case
 from cad_node.train.metrics import (
+    BINS,
     auc,
     calibration_error,
     figure,
@@ -195,9 +196,9 @@ FIGURES: dict[str, tuple[Chosen, Value]] = {
 }
 
 
-def summarise(cases: Sequence[Case], resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+def summarise(cases: Sequence[Case]) -> dict[str, Any]:
     """All figures, together and by data set; what cannot be computed is left out."""
-    return {name: _figures(part, resamples, seed) for name, part in by_dataset(cases).items()}
+    return {name: _figures(part) for name, part in by_dataset(cases).items()}
 
 
 def by_dataset(cases: Sequence[Case]) -> dict[str, list[Case]]:
@@ -208,21 +209,21 @@ def by_dataset(cases: Sequence[Case]) -> dict[str, list[Case]]:
     return parts
 
 
-def _figures(cases: Sequence[Case], resamples: int, seed: int) -> dict[str, Any]:
+def _figures(cases: Sequence[Case]) -> dict[str, Any]:
     result = {}
     for key, (chosen, value) in FIGURES.items():
         part = [case for case in cases if chosen(case)]
-        entry = _figure(part, value, resamples, seed)
+        entry = _figure(part, value)
         if all(math.isfinite(number) for number in (entry["value"], *entry.get("interval_95", ()))):
             result[key] = entry
     return result
 
 
-def _figure(cases: Sequence[Case], value: Value, resamples: int, seed: int) -> dict[str, Any]:
+def _figure(cases: Sequence[Case], value: Value) -> dict[str, Any]:
     if not cases:
         return {"value": math.nan}
     columns = Columns.of(cases)
-    return figure(lambda index: value(columns.at(index)), [case.group for case in cases], resamples, seed)
+    return figure(lambda index: value(columns.at(index)), [case.group for case in cases], RESAMPLES, seed=0)
 
 
 def curves(cases: Sequence[Case]) -> dict[str, Any]:
@@ -284,28 +285,28 @@ def _surest(case: Case, lesion: int) -> float:
     return max((one.belief for one in case.candidates if lesion in one.lesions), default=-math.inf)
 
 
-def _reliability(columns: Columns, bins: int = 10) -> list[dict[str, float | int]]:
+def _reliability(columns: Columns) -> list[dict[str, float | int]]:
     confidence = columns.probabilities.max(axis=1)
     right = columns.said == columns.target
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     return [
         {
-            "from": number / bins,
+            "from": number / BINS,
             "images": int((place == number).sum()),
             "confidence": round(float(confidence[place == number].mean()), 4),
             "accuracy": round(float(right[place == number].mean()), 4),
         }
-        for number in range(bins)
+        for number in range(BINS)
         if (place == number).any()
     ]
 
 
-def _histogram(columns: Columns, bins: int = 20) -> dict[str, list[int]]:
+def _histogram(columns: Columns) -> dict[str, list[int]]:
     """Images in each twentieth of Dice, by class."""
     result = {}
     for number, label in enumerate(CLASS_NAMES[1:], start=1):
         scores = columns.dice[columns.target == number]
-        result[label] = [int(count) for count in np.histogram(scores, bins, (0.0, 1.0))[0]]
+        result[label] = [int(count) for count in np.histogram(scores, 20, (0.0, 1.0))[0]]
     return result
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Figure = dict[str, float | list[float] | int]
+# Of probabilities from 0 to 1, where they are compared with how often they are right.
+BINS = 10
 
 
 def dice(found: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
@@ -115,7 +117,7 @@ def macro_f1(said: NDArray[np.int64], target: NDArray[np.int64]) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def calibration_error(probabilities: NDArray[np.float64], target: NDArray[np.int64], bins: int = 10) -> float:
+def calibration_error(probabilities: NDArray[np.float64], target: NDArray[np.int64]) -> float:
     """Expected calibration error of the likeliest class, equal-width bins.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
@@ -123,11 +125,11 @@ def calibration_error(probabilities: NDArray[np.float64], target: NDArray[np.int
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == target
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     gaps = [
         abs(float(right[place == number].mean()) - float(confidence[place == number].mean()))
         * float((place == number).mean())
-        for number in range(bins)
+        for number in range(BINS)
         if (place == number).any()
     ]
     return float(sum(gaps))

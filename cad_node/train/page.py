@@ -21,60 +21,48 @@ from cad_node.train.plots import draw_scorecard
 
 PAGE_FILE, CARD_FILE, WORST_FOLDER = "index.html", "scorecard.json", "worst"
 
-# Groups of rows: key in scorecard.json, label, digits.
-_ROWS: tuple[tuple[str, tuple[tuple[str, str, int], ...]], ...] = (
-    (
-        "Outlines",
-        (
-            ("lesion_dice", "Dice, images with a lesion", 3),
-            ("benign_dice", "Dice, benign", 3),
-            ("malignant_dice", "Dice, malignant", 3),
-            ("class_mean_dice", "Dice, mean of benign and malignant", 3),
-            ("lesion_iou", "IoU, images with a lesion", 3),
-            ("benign_iou", "IoU, benign", 3),
-            ("malignant_iou", "IoU, malignant", 3),
-            ("class_mean_iou", "IoU, mean of benign and malignant", 3),
-            ("class_mean_iou_normals_counted", "IoU, mean of three classes, normals counted", 3),
-            ("hd95_px", "Distance of outlines (HD95), px", 1),
-            ("hd95_ratio", "The same, as share of the lesion's diameter", 3),
-        ),
-    ),
-    (
-        "Detection",
-        (
-            ("lesions_detected", "Lesions detected", 3),
-            ("false_lesions_per_image", "False lesions per image", 3),
-            ("normals_with_false_lesion", "Normal images with a false lesion", 3),
-            ("dice_several_lesions", "Dice, images with several lesions", 3),
-            ("detected_several_lesions", "Lesions detected in them", 3),
-            ("dice_cut_by_edge", "Dice, lesions cut by the edge", 3),
-            ("detected_cut_by_edge", "Lesions detected in such images", 3),
-        ),
-    ),
-    (
-        "Class",
-        (
-            ("accuracy", "Accuracy, three classes", 3),
-            ("macro_precision", "Precision, mean of the classes", 3),
-            ("macro_recall", "Recall, mean of the classes", 3),
-            ("macro_f1", "F1", 3),
-            *((f"{name}_recall", f"Recall, {name}", 3) for name in CLASS_NAMES),
-            *((f"{name}_precision", f"Precision, {name}", 3) for name in CLASS_NAMES),
-            ("macro_auc", "AUC, mean of each class against the others", 3),
-            ("auc_benign_malignant", "AUC, benign against malignant", 3),
-            ("sensitivity_at_90_specificity", "Sensitivity at 90 % specificity", 3),
-            ("specificity_at_90_sensitivity", "Specificity at 90 % sensitivity", 3),
-            ("calibration_error", "Expected calibration error", 3),
-        ),
-    ),
-    (
-        "Abstention",
-        (
-            ("share_named", "Images whose class is named", 3),
-            ("accuracy_named", "Accuracy on these", 3),
-        ),
-    ),
-)
+# Labels of figures by their keys in scorecard.json, in groups.
+ROWS: Mapping[str, Mapping[str, str]] = {
+    "Outlines": {
+        "lesion_dice": "Dice, images with a lesion",
+        "benign_dice": "Dice, benign",
+        "malignant_dice": "Dice, malignant",
+        "class_mean_dice": "Dice, mean of benign and malignant",
+        "lesion_iou": "IoU, images with a lesion",
+        "benign_iou": "IoU, benign",
+        "malignant_iou": "IoU, malignant",
+        "class_mean_iou": "IoU, mean of benign and malignant",
+        "class_mean_iou_normals_counted": "IoU, mean of three classes, normals counted",
+        "hd95_px": "Distance of outlines (HD95), px",
+        "hd95_ratio": "The same, as share of the lesion's diameter",
+    },
+    "Detection": {
+        "lesions_detected": "Lesions detected",
+        "false_lesions_per_image": "False lesions per image",
+        "normals_with_false_lesion": "Normal images with a false lesion",
+        "dice_several_lesions": "Dice, images with several lesions",
+        "detected_several_lesions": "Lesions detected in them",
+        "dice_cut_by_edge": "Dice, lesions cut by the edge",
+        "detected_cut_by_edge": "Lesions detected in such images",
+    },
+    "Class": {
+        "accuracy": "Accuracy, three classes",
+        "macro_precision": "Precision, mean of the classes",
+        "macro_recall": "Recall, mean of the classes",
+        "macro_f1": "F1",
+        **{f"{name}_recall": f"Recall, {name}" for name in CLASS_NAMES},
+        **{f"{name}_precision": f"Precision, {name}" for name in CLASS_NAMES},
+        "macro_auc": "AUC, mean of each class against the others",
+        "auc_benign_malignant": "AUC, benign against malignant",
+        "sensitivity_at_90_specificity": "Sensitivity at 90 % specificity",
+        "specificity_at_90_sensitivity": "Specificity at 90 % sensitivity",
+        "calibration_error": "Expected calibration error",
+    },
+    "Abstention": {
+        "share_named": "Images whose class is named",
+        "accuracy_named": "Accuracy on these",
+    },
+}
 _TITLES = {
     LEFT_IN: "Annotations left in, as published",
     REMOVED: "Annotations removed by the node's cleaning",
@@ -150,10 +138,10 @@ def render(card: Mapping[str, Any], plots: Mapping[str, bytes], pictures: set[st
 def _section(part: Mapping[str, Any], title: str) -> dict[str, Any]:
     datasets = [*(name for name in part if name != "all"), "all"]
     groups = []
-    for group, rows in _ROWS:
+    for group, rows in ROWS.items():
         shown = [
-            {"label": label, "cells": [shown_figure(part[dataset].get(key), digits) for dataset in datasets]}
-            for key, label, digits in rows
+            {"label": label, "cells": [shown_figure(key, part[dataset].get(key)) for dataset in datasets]}
+            for key, label in rows.items()
             if any(key in part[dataset] for dataset in datasets)
         ]
         if shown:
@@ -165,10 +153,11 @@ def _section(part: Mapping[str, Any], title: str) -> dict[str, Any]:
     return {"title": title, "datasets": datasets, "groups": groups, "counts": counts}
 
 
-def shown_figure(entry: Mapping[str, Any] | None, digits: int) -> dict[str, str] | None:
+def shown_figure(key: str, entry: Mapping[str, Any] | None) -> dict[str, str] | None:
     """A figure and its interval as text, None where there is none."""
     if entry is None:
         return None
+    digits = 1 if key.endswith("_px") else 3
     low, high = entry["interval_95"]
     return {
         "value": f"{entry['value']:.{digits}f}",

@@ -35,13 +35,11 @@ _CLAMPS = ("Clip", "Relu")
 _STORED_FROM = 10_000
 
 
-def calibration_squares(
-    folder: Path, samples: Sequence[Sample], size: int, count: int = CALIBRATION_IMAGES
-) -> list[tuple[Tensor, Tensor]]:
+def calibration_squares(folder: Path, samples: Sequence[Sample], size: int) -> list[tuple[Tensor, Tensor]]:
     """Images and drawn masks at network size, evenly drawn from `samples`."""
-    step = max(1, len(samples) // count)
+    step = max(1, len(samples) // CALIBRATION_IMAGES)
     pairs = []
-    for sample in sorted(samples, key=lambda s: s.image)[::step][:count]:
+    for sample in sorted(samples, key=lambda s: s.image)[::step][:CALIBRATION_IMAGES]:
         pixels = read_image(folder, sample)
         box = fit(pixels, size)
         drawn = read_union(folder, sample, (pixels.shape[0], pixels.shape[1])).astype(np.float32)

@@ -249,7 +249,7 @@ def _maybe_outline(rng: np.random.Generator, cover: Cover) -> Cover | None:
     return outlined(cover, 1) if rng.random() < 0.3 else None
 
 
-def _cropped(cover: Cover, margin: int = 2) -> Cover:
+def _cropped(cover: Cover) -> Cover:
     rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
     part = cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.pad(part, margin)
+    return np.pad(part, 2)

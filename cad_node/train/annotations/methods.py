@@ -94,10 +94,10 @@ def _cpu_s() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def finders(model: PixelModel, settings: PipelineSettings, threads: int = 1) -> Finders:
+def finders(model: PixelModel, settings: PipelineSettings) -> Finders:
     """All detectors; without Tesseract where it is not installed."""
     detectors: dict[str, Detector] = {
-        "text": TextReader(settings.ocr_confidence, threads),
+        "text": TextReader(settings.ocr_confidence, threads=1),
         "calipers": CaliperCrosses(),
         "network": DrawnMarks(model),
     }

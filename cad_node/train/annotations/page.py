@@ -23,8 +23,11 @@ from cad_node.train.annotations.fonts import find_faces
 from cad_node.train.annotations.methods import removed
 from cad_node.train.annotations.scenes import scene
 from cad_node.train.data import read_grey
+from cad_node.train.json_file import write_json
 
+_SCENES = 40
 _SHOWN = 3
+_SEED = 1
 
 
 def evaluate_annotations(
@@ -35,9 +38,6 @@ def evaluate_annotations(
     say: Callable[[str], None],
     *,
     output: Path | None = None,
-    fonts: Path | None = None,
-    count: int = 40,
-    seed: int = 1,
     threads: int = 1,
     limit: int | None = None,
 ) -> dict[str, Any]:
@@ -60,19 +60,18 @@ def evaluate_annotations(
     torch.set_num_threads(max(1, threads))
     model = load_annotation_model(folder)
     learned = json.loads((folder / TRAIN_FILE).read_text(encoding="utf-8"))["data"]["folds"]
-    faces = find_faces(fonts)
-    count = count if limit is None else min(count, limit)
-    card = score_annotations(model, data, labels, faces, learned, count, seed, say, limit)
+    faces = find_faces()
+    count = _SCENES if limit is None else min(_SCENES, limit)
+    card = score_annotations(model, data, labels, faces, learned, count, _SEED, say, limit)
     report.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    (report / "scorecard.json").write_text(text, encoding="utf-8")
+    write_json(report / "scorecard.json", card)
     if output is None:
         attach_annotation_scores(folder, card)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_json(output, card)
     pictures = []
     for number, name in enumerate(card["grounds"][:_SHOWN]):
-        made = scene(read_grey(data / name), np.random.default_rng((seed, number)), *faces)
+        made = scene(read_grey(data / name), np.random.default_rng((_SEED, number)), *faces)
         filled, mask = removed(made.pixels, DrawnMarks(model).find(Picture(made.pixels)))
         marked = np.where(mask, 255, made.pixels // 2).astype(np.uint8)
         file = f"scene-{number + 1}.png"

@@ -194,9 +194,9 @@ CALIPERS: dict[str, tuple[Stroke, ...]] = {
 HELD_OUT_CALIPERS = ("open barred plus", "asterisk", "circled plus")
 
 
-def caliper(rng: np.random.Generator, style: str, reaches_px: tuple[int, int] = (4, 11)) -> Stamp:
-    """A caliper mark; `reaches_px` is its half side, inclusive."""
-    reach = int(rng.integers(reaches_px[0], reaches_px[1] + 1))
+def caliper(rng: np.random.Generator, style: str) -> Stamp:
+    """A caliper mark, 4 to 11 px from its centre to its side."""
+    reach = int(rng.integers(4, 12))
     thickness = int(rng.integers(1, 3 if reach < 7 else 4))
     side = 2 * (reach + 4) + 1
     canvas = np.zeros((side, side), np.uint8)

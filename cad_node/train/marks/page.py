@@ -19,19 +19,22 @@ from cad_node.train.learned import read_learned, refuse_leak
 from cad_node.train.marks import treat
 from cad_node.train.marks.rows import ROWS_FILE, Rows
 from cad_node.train.marks.score import DRAWINGS, EXAMPLES_FOLDER, Advance, Lab, score_marks
-from cad_node.train.page import CARD_FILE, PAGE_FILE, shown_figure, template
+from cad_node.train.page import CARD_FILE, PAGE_FILE, ROWS, shown_figure, template
 from cad_node.train.splits import read_split
 
+_SHOWN = (
+    "lesion_dice",
+    "lesion_iou",
+    "lesions_detected",
+    "false_lesions_per_image",
+    "normals_with_false_lesion",
+    "accuracy",
+    "auc_benign_malignant",
+    "share_named",
+    "accuracy_named",
+)
 _LABELS = {
-    "lesion_dice": "Dice, images with a lesion",
-    "lesion_iou": "IoU, images with a lesion",
-    "lesions_detected": "Lesions detected",
-    "false_lesions_per_image": "False lesions per image",
-    "normals_with_false_lesion": "Normal images with a false lesion",
-    "accuracy": "Accuracy, three classes",
-    "auc_benign_malignant": "AUC, benign against malignant",
-    "share_named": "Images whose class is named",
-    "accuracy_named": "Accuracy on these",
+    **{key: label for rows in ROWS.values() for key, label in rows.items() if key in _SHOWN},
     "dice_fell": "Images whose Dice fell by more than 0.1",
     "other_class": "Images of another class than before",
 }
@@ -45,7 +48,7 @@ _TREATMENTS = {
     treat.ADDED_REMOVED: "drawn, removed",
     treat.ADDED_KNOWN: "drawn, known, inpainted",
 }
-_DIGITS = 3
+_SEED = 1
 
 
 def evaluate_marks(
@@ -60,9 +63,7 @@ def evaluate_marks(
     advance: Advance,
     *,
     limit: int | None = None,
-    seed: int = 1,
     threads: int = 1,
-    fonts: Path | None = None,
 ) -> dict[str, Any]:
     """Score a lesion model with marks left in and removed; write the scorecard and its page into `report`.
 
@@ -91,9 +92,9 @@ def evaluate_marks(
     cleaned_by = {**cleaned, "steps": list(cleaner.describe())}
     report.mkdir(parents=True, exist_ok=True)
     made_by = {"model": named, "cleaner": cleaned_by, "pipeline": pipeline.model_dump(mode="json")}
-    rows = Rows(report / ROWS_FILE, {**made_by, "seed": seed, "drawings": DRAWINGS})
-    unseen = find_faces(fonts)[1]
-    lab = Lab(loaded, cleaner, data, unseen, rows, seed, report / EXAMPLES_FOLDER)
+    rows = Rows(report / ROWS_FILE, {**made_by, "seed": _SEED, "drawings": DRAWINGS})
+    unseen = find_faces()[1]
+    lab = Lab(loaded, cleaner, data, unseen, rows, _SEED, report / EXAMPLES_FOLDER)
     card = {
         "protocol": {"name": "marks", "title": "Marks left in, masked black, and removed"},
         "model": named,
@@ -169,7 +170,7 @@ def tables(half: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _table(title: str, columns: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     rows = [
-        {"label": label, "cells": [shown_figure(figures.get(key), _DIGITS) for _, figures in columns]}
+        {"label": label, "cells": [shown_figure(key, figures.get(key)) for _, figures in columns]}
         for key, label in _LABELS.items()
         if any(key in figures for _, figures in columns)
     ]

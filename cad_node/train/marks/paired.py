@@ -57,9 +57,7 @@ class Comparison:
     differences: dict[Pair, dict[str, Figure]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def compare(
-    cases: Mapping[str, Sequence[Case]], pairs: Sequence[Pair], resamples: int = RESAMPLES, seed: int = 0
-) -> Comparison:
+def compare(cases: Mapping[str, Sequence[Case]], pairs: Sequence[Pair]) -> Comparison:
     """The compared figures of each treatment, and of `pairs` the second less the first.
 
     Besides, a pair has `dice_fell`, the share of images with a lesion whose Dice fell
@@ -79,7 +77,7 @@ def compare(
     for key in COMPARED:
         rows[FIGURES[key][0]].append(key)
     for chosen, keys in rows.items():
-        _add(found, chosen, keys, cases, pairs, resamples, seed)
+        _add(found, chosen, keys, cases, pairs)
     return found
 
 
@@ -89,8 +87,6 @@ def _add(
     keys: Sequence[str],
     cases: Mapping[str, Sequence[Case]],
     pairs: Sequence[Pair],
-    resamples: int,
-    seed: int,
 ) -> None:
     """Figures that speak of the same images, from the same bootstrap samples."""
     # Which images a figure speaks of depends on what is drawn in them, never on what was found.
@@ -115,6 +111,6 @@ def _add(
         return result
 
     groups = [first[number].group for number in index]
-    for (place, key), entry in zip(places, figures(values, groups, resamples, seed), strict=True):
+    for (place, key), entry in zip(places, figures(values, groups, RESAMPLES, seed=0), strict=True):
         if np.isfinite([entry["value"], *np.ravel(entry["interval_95"])]).all():
             place[key] = entry

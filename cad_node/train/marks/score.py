@@ -25,7 +25,6 @@ from cad_node.train.annotations.evaluate import more_free, read_labels
 from cad_node.train.annotations.fonts import Faces
 from cad_node.train.cases import Case, read_drawn, score_frame
 from cad_node.train.data import Sample, read_image
-from cad_node.train.figures import RESAMPLES
 from cad_node.train.marks.draw import draw_marks
 from cad_node.train.marks.paired import COMPARED, FALL, Pair, compare
 from cad_node.train.marks.rows import Row, Rows
@@ -141,12 +140,7 @@ def spread(samples: Iterable[Sample], limit: int | None) -> list[Sample]:
 
 
 def score_marks(
-    lab: Lab,
-    samples: Sequence[Sample],
-    labels: Path,
-    advance: Advance,
-    limit: int | None = None,
-    resamples: int = RESAMPLES,
+    lab: Lab, samples: Sequence[Sample], labels: Path, advance: Advance, limit: int | None = None
 ) -> dict[str, Any]:
     """Both halves of the protocol on images that neither network has learned from.
 
@@ -164,8 +158,6 @@ def score_marks(
         Told what is done, how many, and of how many.
     limit
         Take no more images than this for each half.
-    resamples
-        Bootstrap samples of the intervals.
     """
     labelled = read_labels(labels)
     free = {name for name, marks in labelled.items() if not marks} | set(
@@ -191,8 +183,8 @@ def score_marks(
     return {
         "conventions": _CONVENTIONS,
         "seed": lab.seed,
-        "real": _real(real, resamples),
-        "drawn": _drawn(drawn, free, resamples),
+        "real": _real(real),
+        "drawn": _drawn(drawn, free),
     }
 
 
@@ -222,7 +214,7 @@ _CONVENTIONS = {
 }
 
 
-def _real(rows: Sequence[Row], resamples: int) -> dict[str, Any]:
+def _real(rows: Sequence[Row]) -> dict[str, Any]:
     kept = [row for row in rows if row.cases]
     found = [row for row in kept if row.removed_px]
     sets = {"all": kept, "with marks found": found}
@@ -232,18 +224,18 @@ def _real(rows: Sequence[Row], resamples: int) -> dict[str, Any]:
         "images": len(rows),
         "refused": len(rows) - len(kept),
         "with_marks_found": len(found),
-        "sets": {name: _set(part, _REAL_PAIRS, resamples) for name, part in sets.items() if part},
+        "sets": {name: _set(part, _REAL_PAIRS) for name, part in sets.items() if part},
     }
 
 
-def _drawn(rows: Sequence[Row], free: set[str], resamples: int) -> dict[str, Any]:
+def _drawn(rows: Sequence[Row], free: set[str]) -> dict[str, Any]:
     kept = [row for row in rows if row.cases]
     sets = {
         "all": kept,
         "without marks by eye": [row for row in kept if row.image in free],
         "without marks by the cleaner": [row for row in kept if row.image not in free],
     }
-    scored = {name: _set(part, _DRAWN_PAIRS, resamples) for name, part in sets.items() if part}
+    scored = {name: _set(part, _DRAWN_PAIRS) for name, part in sets.items() if part}
     covered: dict[str, list[bool]] = defaultdict(list)
     for row in kept:
         for kind, hits in row.covered.items():
@@ -262,10 +254,10 @@ def _drawn(rows: Sequence[Row], free: set[str], resamples: int) -> dict[str, Any
     }
 
 
-def _set(rows: Sequence[Row], pairs: Sequence[Pair], resamples: int) -> dict[str, Any]:
+def _set(rows: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     cases = {name: _of(rows, name) for name in names}
-    found = compare(cases, pairs, resamples)
+    found = compare(cases, pairs)
     return {
         "images": len({row.image for row in rows}),
         "with_lesion": len({case.image for case in cases[names[0]] if case.label != "normal"}),

@@ -66,7 +66,7 @@ def guessing(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def interval_95(task: Task, cases: Sequence[Mapping[str, Any]], resamples: int = 500) -> list[float]:
+def interval_95(task: Task, cases: Sequence[Mapping[str, Any]]) -> list[float]:
     """Bootstrap interval over groups of the accuracy, or of the mean IoU, on the tested images.
 
     What other test images would have given; another training differs by more.
@@ -84,7 +84,7 @@ def interval_95(task: Task, cases: Sequence[Mapping[str, Any]], resamples: int =
             means = [overlaps[index][target[index] == number] for number in range(len(CLASS_NAMES))]
             return float(np.mean([part.mean() for part in means])) if all(m.size for m in means) else math.nan
 
-    found = figure(value, [case["group"] for case in cases], resamples, seed=0)
+    found = figure(value, [case["group"] for case in cases], resamples=500, seed=0)
     return cast(list[float], found["interval_95"])
 
 
@@ -99,12 +99,12 @@ def mean_and_spread(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[floa
     }
 
 
-def figures_of_scorecard(card: Mapping[str, Any], dataset: str = "BUSI") -> dict[str, dict[str, float]]:
-    """The same figures of a model that was scored by `cad-node evaluate`; empty where it was not on this data.
+def figures_of_scorecard(card: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The same figures of a model that was scored by `cad-node evaluate`; empty where it was not on BUSI.
 
     Masks are compared at source resolution there. Equation 1 cannot be had from a scorecard.
     """
-    part = card.get("annotations_left_in", {}).get(dataset)
+    part = card.get("annotations_left_in", {}).get("BUSI")
     if part is None:
         return {}
 

@@ -23,24 +23,22 @@ class Parts:
     test: tuple[Sample, ...]
 
 
-def usable_samples(folder: Path, protocol: Protocol, dataset: str = "BUSI") -> tuple[Sample, ...]:
-    """The data set's images; with the papers' own split all of them, contradictory labels included.
+def usable_samples(folder: Path, protocol: Protocol) -> tuple[Sample, ...]:
+    """The images of BUSI; with the papers' own split all of them, contradictory labels included.
 
     Raises
     ------
     SettingsError
-        The data folder is wrong or has no image of the data set.
+        The data folder is wrong or has no image of it.
     """
     samples: Iterable[Sample] = (
         [row.sample for row in read_rows(folder)]
         if protocol.split == "papers"
         else read_manifest(folder).samples
     )
-    found = tuple(sorted((s for s in samples if s.dataset == dataset), key=lambda s: s.image))
+    found = tuple(sorted((s for s in samples if s.dataset == "BUSI"), key=lambda s: s.image))
     if not found:
-        raise SettingsError(
-            f"No image of {folder} belongs to {dataset}.", "Name the data folder with --data."
-        )
+        raise SettingsError(f"No image of {folder} belongs to BUSI.", "Name the data folder with --data.")
     return found
 
 

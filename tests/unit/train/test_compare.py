@@ -151,12 +151,12 @@ def test_papers_presets_are_the_papers_settings():
     assert len(list(jobs_of(second, files))) == 3 * 2 * 4
 
 
-def _many(count=40):
+def _many():
     """Samples in pairs: each group has two images."""
     return [
         Sample("BUSI", f"{label}{n}.png", label, f"{label}-{n // 2}", 1)
         for label in ("normal", "benign", "malignant")
-        for n in range(count)
+        for n in range(40)
     ]
 
 

@@ -22,9 +22,9 @@ from tests.unit.train.published import ellipse_image, write_data
 SMALL = {"decoder_channels": [16, 12, 8, 8, 4]}
 
 
-def _bundle(folder, seed, folds=(1, 2)):
+def _bundle(folder, seed):
     torch.manual_seed(seed)
-    origin = Origin({"folds": list(folds), "datasets": ["BUSI", "BUS-BRA"]}, "cad-node train")
+    origin = Origin({"folds": [1, 2], "datasets": ["BUSI", "BUS-BRA"]}, "cad-node train")
     settings = TrainSettings(network=SMALL, size_px=64)
     export_bundle(build(SMALL).eval(), settings, Decisions(flips=True), origin, folder, "1.0.0")
     return folder

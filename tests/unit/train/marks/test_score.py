@@ -1,7 +1,6 @@
 """The protocol "marks" on drawn images: what is compared, counted, kept and refused."""
 
 import csv
-import functools
 import json
 import math
 import re
@@ -84,7 +83,7 @@ def _lab(data, tmp_path, cleaner=None):
 
 
 def _score(lab, data, **options):
-    return score_marks(lab, _samples(data), data / "labels.csv", lambda *_: None, resamples=20, **options)
+    return score_marks(lab, _samples(data), data / "labels.csv", lambda *_: None, **options)
 
 
 def test_both_halves_count_what_was_marked_free_and_refused(data, tmp_path):
@@ -192,8 +191,7 @@ def _evaluate(models, data, report, annotations="annotations", fold=5):
 
 @pytest.fixture
 def quickly(monkeypatch):
-    monkeypatch.setattr(page, "find_faces", lambda _folder: (STROKES_ONLY, STROKES_ONLY))
-    monkeypatch.setattr(page, "score_marks", functools.partial(score_marks, resamples=20))
+    monkeypatch.setattr(page, "find_faces", lambda: (STROKES_ONLY, STROKES_ONLY))
 
 
 @pytest.mark.usefixtures("quickly")

@@ -39,10 +39,10 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     assert cv2.imwrite(str(path), pixels)
 
 
-def busi_names(per_class: int, folds: Sequence[int] = (1, 2, 5), label: str | None = None) -> list[str]:
+def busi_names(per_class: int, folds: Sequence[int] = (1, 2, 5)) -> list[str]:
     """The smallest usable images of BUSI, so many of each class and fold, by class folder and file name."""
     chosen = []
-    for one in ("normal", "benign", "malignant") if label is None else (label,):
+    for one in ("normal", "benign", "malignant"):
         for fold in folds:
             usable = [
                 (known.rows * known.columns, name)
@@ -119,12 +119,10 @@ def results(
     return by_kind["seg"], by_kind["sr"]
 
 
-def write_outlined(
-    folder: Path, lesion: Ellipse = LESION, settings: ResultSettings | None = None, **options: Any
-) -> tuple[Dataset, Dataset]:
+def write_outlined(folder: Path, **options: Any) -> tuple[Dataset, Dataset]:
     """An image with its SEG, without a report; returns both."""
-    source = dicom_image(lesion, **options)
-    seg, _ = results(source, {1: [(1, lesion, MALIGNANT)]}, settings)
+    source = dicom_image(**options)
+    seg, _ = results(source, {1: [(1, LESION, MALIGNANT)]})
     write(source, folder)
     write(seg, folder)
     return source, seg
