@@ -112,9 +112,6 @@ LESION_CLASSES = {
     ("17621005", "SCT"): LesionClass.NORMAL,
 }
 
-# CID 7162 Algorithm Family; CID 7203 Image Derivation; CID 7202 Source Image Purpose.
-ARTIFICIAL_INTELLIGENCE = Concept("123110", "DCM", "Artificial Intelligence")
-
 # Code values are SH, at most 16 characters (PS3.3 table 8.8-1); meanings are in the templates.
 REASONS = {
     NotAnalysed.NOT_ULTRASOUND: "not-ultrasound",

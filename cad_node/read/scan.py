@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class _Findings:
     ignored: list[Path] = field(default_factory=list)
 
 
-def scan_files(paths: Iterable[Path], *, progress: Callable[[int], object] | None = None) -> Scan:
+def scan_files(paths: Iterable[Path]) -> Scan:
     """Sort files, folders (with what is below them) and DICOMDIRs into studies.
 
     Hidden files and folders are skipped, symbolic links followed once, sockets,
@@ -71,8 +71,6 @@ def scan_files(paths: Iterable[Path], *, progress: Callable[[int], object] | Non
         A DICOMDIR that is named here stands for the files it lists, as far as
         they lie below its own folder; one found inside a folder is ignored,
         because its files are found there too.
-    progress
-        Called after each file with the number of files looked at so far.
     """
     findings = _Findings()
     seen: set[Path] = set()
@@ -82,8 +80,6 @@ def scan_files(paths: Iterable[Path], *, progress: Callable[[int], object] | Non
             continue
         seen.add(real)
         _sort_in(path, findings)
-        if progress is not None:
-            progress(len(seen))
     studies: dict[str, tuple[Path, ...]] = {}
     for uid in dict.fromkeys((*findings.images, *findings.others)):
         if uid in findings.images:
