@@ -12,6 +12,6 @@ from cad_node.train.marks import paired
 def _few_bootstrap_samples() -> Iterator[None]:
     """An interval of a few images is no better for a thousand samples, and takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "RESAMPLES", 100)
-        patch.setattr(paired, "RESAMPLES", 100)
+        patch.setattr(figures, "RESAMPLES", 20)
+        patch.setattr(paired, "RESAMPLES", 20)
         yield
