@@ -29,12 +29,17 @@ def postgres_url(url: str) -> sa.URL:
     JobError
         It is not the URL of a PostgreSQL database.
     """
+    parsed: sa.URL | None
     try:
         parsed = sa.make_url(url)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError):
+        parsed = None
+    # An @ in a password makes its rest the host, or the port, which an error would name.
+    if parsed is None or "@" in (parsed.host or ""):
         raise JobError(
-            "jobs.database_url cannot be read.", "Write it as postgresql://user@host/database."
-        ) from error
+            "jobs.database_url cannot be read.",
+            "Write it as postgresql://user@host/database; in a password write @ as %40, : as %3A, / as %2F.",
+        )
     if parsed.get_backend_name() not in {"postgresql", "postgres"} or not parsed.database:
         raise JobError(
             "jobs.database_url does not name a PostgreSQL database.",

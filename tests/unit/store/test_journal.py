@@ -224,6 +224,16 @@ def test_only_postgresql_is_taken_as_another_database(tmp_path: Path, url: str) 
         Journal.open(NodeSettings(data_dir=tmp_path, jobs={"database_url": url}))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("password", ["p@secret", "p@x:secret"])
+def test_a_password_that_splits_the_url_stands_in_no_error(tmp_path: Path, password: str) -> None:
+    url = f"postgresql://user:{password}@127.0.0.1/node"
+
+    with pytest.raises(JobError, match="%40") as caught:
+        Journal.open(NodeSettings(data_dir=tmp_path, jobs={"database_url": url}))  # type: ignore[arg-type]
+
+    assert "secret" not in str(caught.value)
+
+
 def test_a_server_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
     url = "postgresql://user:secret@127.0.0.1:1/node"
 
