@@ -53,9 +53,6 @@ def encode_capture(
     dataset = _capture(canvas, uid, position, [(image, source)], context)
     if image.key_frame is not None and is_multi_frame(image):
         dataset.SourceImageSequence[0].ReferencedFrameNumber = image.key_frame.frame_number
-    if source.side:
-        del dataset.Laterality
-        dataset.ImageLaterality = source.side
     return dataset
 
 
@@ -94,7 +91,7 @@ def _capture(
     )
     dataset = Dataset(built)
     dataset.PatientOrientation = None
-    dataset.Laterality = None  # of the series, which may have images of both sides
+    _put_side(dataset, {one.side for _, one in images})
     dataset.ConversionType = "WSD"
     dataset.DerivationDescription = template.capture.derivation
     # No text that tells patient and date: the pictures are of cleaned frames.
@@ -116,6 +113,14 @@ def _reference(image: ImageResult) -> Dataset:
     item.ReferencedSOPInstanceUID = UID(image.reference.sop_instance_uid)
     item.PurposeOfReferenceCodeSequence = [CodedConcept(*codes.DCM.SourceImageForImageProcessingOperation)]
     return item
+
+
+def _put_side(dataset: Dataset, sides: set[str]) -> None:
+    """Image Laterality: that of the series must be one for all its images, which may be of both sides."""
+    if "" in sides:
+        dataset.Laterality = None
+    else:
+        dataset.ImageLaterality = sides.pop() if len(sides) == 1 else "B"
 
 
 def _put_compression(dataset: Dataset, sources: Sequence[Source]) -> None:

@@ -86,6 +86,18 @@ def test_side_age_and_study_are_the_sources(templates: Templates) -> None:
     assert unknown.Laterality is None
 
 
+@pytest.mark.parametrize(("other", "both"), [("R", "R"), ("L", "B"), ("", None)])
+def test_the_capture_of_the_study_is_of_the_sides_of_its_images(
+    templates: Templates, other: str, both: str | None
+) -> None:
+    """Laterality is of the series, and must not differ between its images."""
+    first = us_image(attributes={"Laterality": "R"})
+    second = us_image(study_instance_uid=first.StudyInstanceUID, attributes={"Laterality": other})
+    made = [one.dataset for one in captures(templates, first, second)]
+    assert [one.get("ImageLaterality") for one in made] == [both, "R", other or None]
+    assert ["Laterality" in one for one in made] == [both is None, False, not other]
+
+
 def test_a_loop_is_referenced_by_the_frame_that_is_shown(templates: Templates) -> None:
     source = us_cine(frames=3)
     image = analysed(source, {2: ONE})
