@@ -51,9 +51,10 @@ def test_rare_images_are_seen_more_often():
     [
         {},
         {"segmentation_loss": "dice-focal"},
-        {"segmentation_loss": "dice-bce-boundary", "deep_supervision": True},
+        {"segmentation_loss": "dice-bce-boundary"},
+        {"deep_supervision": True},
     ],
-    ids=["default", "focal", "boundary and deep"],
+    ids=["default", "focal", "boundary", "deep"],
 )
 def test_a_small_network_overfits_a_few_images(tmp_path, how):
     folder = write_data(tmp_path / "data", per_fold=1, folds=(1,))
