@@ -4,14 +4,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DATA ?= ../shared/data
+# The folder with BUSI and BUS-BRA as they are published, for `make train` and `make evaluate`.
+DATA ?=
 # Processes that share the tests out by files, the long ones of tests/acceptance first, each with up to 3 GB
 # of memory; auto: one a core.
 WORKERS ?= 1
 # More arguments for pip when it installs torch, such as the index of PyTorch's CPU builds.
 TORCH_ARGS ?=
 
-.PHONY: help setup run test lint types bench format debian viewer docs train evaluate clean
+.PHONY: help setup run test lint types bench format debian viewer docs train evaluate data clean
 
 help:
 	@echo "make run       the demo: a study in by C-STORE, SEG and SR out, a page to look at"
@@ -55,11 +56,14 @@ bench: setup
 docs: setup
 	$(BIN)/python -m deploy.generate
 
-train: setup
+train: data setup
 	$(BIN)/cad-node train --data $(DATA) --folds 1,2,3,4,5 --export breast-us
 
-evaluate: setup
+evaluate: data setup
 	$(BIN)/cad-node evaluate --data $(DATA) --model breast-us-without-5 --fold 5
+
+data:
+	@test -n "$(DATA)" || { echo "Name the folder with the data sets: make train DATA=/path/to/data"; exit 2; }
 
 debian:
 	@sh tests/install_debian_packages.sh
