@@ -91,14 +91,16 @@ def find_lesions(
     tuple
         Findings with masks `(rows, columns)` of the whole image, picture by picture, the largest
         first; and the probabilities of the frame, judged with all its lesions at once, which are
-        those of its most suspicious picture.
+        those of its most suspicious picture, of those with findings if there are any.
     """
     looked_at = [
         _in_picture(frame, picture, model, smallest_lesion_mm2, keep_probability)
         for picture in frame.looked_at
     ]
     findings = tuple(finding for found, _ in looked_at for finding in found)
-    return findings, max((overall for _, overall in looked_at), key=lambda one: one.malignant)
+    # An empty picture has no say beside one with a finding: a cyst may be less malignant than nothing.
+    _, overall = max(looked_at, key=lambda one: (bool(one[0]), one[1].malignant))
+    return findings, overall
 
 
 def _in_picture(

@@ -83,6 +83,23 @@ def test_a_split_screen_is_as_suspicious_as_the_more_suspicious_of_its_pictures(
         assert overall.malignant == pytest.approx(0.7)
 
 
+def test_a_picture_without_a_finding_does_not_name_the_class_of_one_with_a_finding() -> None:
+    class _Cyst(_Said):
+        def classify(self, mask: NDArray[np.bool_]) -> Probabilities:
+            return Probabilities(0.01, 0.97, 0.02) if mask.any() else Probabilities(0.9, 0.05, 0.05)
+
+    class _Network(_Threshold):
+        def predict(self, pixels: NDArray[np.uint8]) -> _Said:
+            return _Cyst(pixels.astype(np.float32) / 255)
+
+    split = replace(_frame(np.s_[40:60, 70:80]), pictures=(Box(10, 110, 20, 85), Box(10, 110, 85, 150)))
+
+    findings, overall = find_lesions(split, _Network(), 0)
+
+    assert len(findings) == 1
+    assert overall.benign == pytest.approx(0.97)
+
+
 def test_what_lies_outside_the_tissue_region_is_not_found() -> None:
     findings, overall = find_lesions(_frame(np.s_[0:9, 100:130]), _Threshold(), 0)
 
