@@ -17,24 +17,14 @@ from cad_node.train.annotations.fonts import find_faces
 from cad_node.train.data import Sample
 from cad_node.train.learned import read_learned, refuse_leak
 from cad_node.train.marks import treat
+from cad_node.train.marks.paired import COMPARED
 from cad_node.train.marks.rows import ROWS_FILE, Rows
 from cad_node.train.marks.score import DRAWINGS, EXAMPLES_FOLDER, Advance, Lab, score_marks
 from cad_node.train.page import CARD_FILE, PAGE_FILE, ROWS, shown_figure, template
 from cad_node.train.splits import read_split
 
-_SHOWN = (
-    "lesion_dice",
-    "lesion_iou",
-    "lesions_detected",
-    "false_lesions_per_image",
-    "normals_with_false_lesion",
-    "accuracy",
-    "auc_benign_malignant",
-    "share_named",
-    "accuracy_named",
-)
 _LABELS = {
-    **{key: label for rows in ROWS.values() for key, label in rows.items() if key in _SHOWN},
+    **{key: label for rows in ROWS.values() for key, label in rows.items() if key in COMPARED},
     "dice_fell": "Images whose Dice fell by more than 0.1",
     "other_class": "Images of another class than before",
 }
