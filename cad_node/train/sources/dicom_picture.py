@@ -33,18 +33,32 @@ class DicomPicture:
     def drawn(self, folder: Path) -> list[NDArray[np.bool_]]:
         """The outlined lesions inside the tissue region; outlines that overlap are one lesion."""
         region = self.region(folder)
-        return joined([read_mask(folder / file, outline)[region.slices] for file, outline in self.outlines])
+        return joined([mask[region.slices] for mask in self._masks(folder)])
 
     def frame(self, folder: Path) -> Frame:
         """The whole frame, with what its header says of the tissue."""
         return image_in(folder / self.file).frames[self.frame_number - 1]
 
     def region(self, folder: Path) -> Box:
-        """The part that is looked at; through a loop without regions it is that of the first frame."""
+        """The part that is looked at; through a loop without regions it is that of the first frame.
+
+        Of a split screen it is one picture, as in the running node: the outlined one, or the first of
+        normal tissue. Where several are outlined it is all of them, since one label speaks of all.
+        """
         frames = image_in(folder / self.file).frames
         frame = frames[self.frame_number - 1]
         seen = frame if frame.tissue is not None else frames[0]
+        masks = self._masks(folder) if seen.pictures else []
+        outlined = [one for one in seen.pictures if any(mask[one.slices].any() for mask in masks)]
+        if len(outlined) == 1:
+            return outlined[0]
+        if seen.pictures and not outlined:
+            return seen.pictures[0]
         return tissue_region(seen, to_grey(seen.pixels))
+
+    def _masks(self, folder: Path) -> list[NDArray[np.bool_]]:
+        """Each outline at the size of the whole frame."""
+        return [read_mask(folder / file, outline) for file, outline in self.outlines]
 
 
 def joined(masks: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:

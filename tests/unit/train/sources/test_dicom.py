@@ -10,7 +10,7 @@ from cad_node.train.sources.dicom_picture import joined
 from cad_node.train.sources.sample import fold_of
 from tests.answers import BENIGN as BENIGN_CODE
 from tests.answers import code, report
-from tests.factories import Ellipse, us_cine, write
+from tests.factories import Ellipse, region, us_cine, write
 from tests.results import BENIGN, MALIGNANT
 from tests.unit.train.sources.layouts import (
     LESION,
@@ -43,6 +43,31 @@ def test_an_image_is_cut_to_its_tissue_and_outlined_by_its_seg(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path, sample), source.pixel_array[TISSUE.slices])
     (mask,) = read_masks(tmp_path, sample)
     np.testing.assert_array_equal(mask, LESION.mask(120, 160)[TISSUE.slices])
+
+
+def test_of_a_split_screen_the_outlined_picture_is_learned_from(tmp_path):
+    """A network that learned two pictures at once would see each at half its size."""
+    pictures = (Box(16, 116, 10, 50), Box(16, 116, 52, 150))
+    regions = [region((one.row_start, one.row_stop, one.column_start, one.column_stop)) for one in pictures]
+    outlined, _ = write_outlined(tmp_path, regions=regions)
+    normal = dicom_image(None, seed=1, regions=regions)
+    write(normal, tmp_path)
+    _name(tmp_path, (outlined.SOPInstanceUID, "benign"), (normal.SOPInstanceUID, "normal"))
+
+    shown = {sample.label: sample for sample in read_manifest(tmp_path).samples}
+
+    (mask,) = read_masks(tmp_path, shown["benign"])
+    np.testing.assert_array_equal(mask, LESION.mask(120, 160)[pictures[1].slices])
+    for label, source, seen in (("benign", outlined, pictures[1]), ("normal", normal, pictures[0])):
+        np.testing.assert_array_equal(read_image(tmp_path, shown[label]), source.pixel_array[seen.slices])
+
+
+def test_a_split_screen_outlined_on_both_sides_is_taken_whole(tmp_path):
+    regions = [region((16, 116, 10, 80)), region((16, 116, 80, 150))]
+    source, _ = write_outlined(tmp_path, regions=regions)
+    _name(tmp_path, (source.SOPInstanceUID, "benign"))
+    (sample,) = read_manifest(tmp_path).samples
+    assert read_image(tmp_path, sample).shape == (100, 140)
 
 
 def test_no_name_or_number_of_the_patient_is_kept(tmp_path):
