@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,7 @@ _DECODER_CHANNELS = 256  # of the coarsest step; each finer one has half
 _LEAST_CHANNELS = 32
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network that gives feature maps and, from the coarsest of them, class logits.
 
     Attributes
@@ -44,14 +45,14 @@ class Backbone(nn.Module):
         """Forget the classifier, which a segmentation network does not use."""
         self._drop_head()
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        raise NotImplementedError
+    @abstractmethod
+    def _maps(self, x: Tensor) -> list[Tensor]: ...
 
-    def _classify(self, coarsest: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _classify(self, coarsest: Tensor) -> Tensor: ...
 
-    def _drop_head(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _drop_head(self) -> None: ...
 
 
 def _as_colours(grey: Tensor, backbone: Backbone) -> Tensor:
